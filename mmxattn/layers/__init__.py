@@ -1,0 +1,7 @@
+"""The papers in plain PyTorch, one file a paper. Nothing here imports OpenMMLab."""
+from .cfsam import CFSAM
+from .cla import CrossLayerAttention
+from .fine import FINE
+from .scsa import SCSA
+
+__all__ = ['CFSAM', 'SCSA', 'FINE', 'CrossLayerAttention']

@@ -1,0 +1,175 @@
+"""CFSAM: self-attention over all levels of a feature pyramid at once.
+
+Paper: Xie et al., "Cross-Layer Feature Self-Attention Module for Multi-Scale Object Detection".
+
+A 3x3 convolution looks at each level locally; the pixels of all levels become one sequence of tokens, which is dealt
+out to a few parts, and a Transformer runs within each part; its output is fused with its input and goes back to the
+levels.
+
+Beside the paper's text:
+* the paper gives no depth, heads or inner widths: three pre-norm blocks of 4 heads, the MLP twice as wide, are what
+  its parameter and operation counts (Table 4) ask for together, with norm and activation after MobileViT;
+* ``tokens_per_part`` lets the number of parts grow with the image, so that the cost stays linear in its pixels; the
+  paper's two parts are meant for the 1,940 tokens of an SSD300;
+* ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
+"""
+from typing import Callable, List, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ['CFSAM']
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block: (B, N, C) -> (B, N, C)."""
+
+    def __init__(self, channels: int, num_heads: int, mlp_ratio: float, act: Callable[[], nn.Module]):
+        super().__init__()
+        self.num_heads = num_heads
+        hidden = int(channels * mlp_ratio)
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.proj = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), act(), nn.Linear(hidden, channels))
+
+    def attention(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, h, N, d)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class LocalFeatures(nn.Module):
+    """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1)."""
+
+    def __init__(self, in_channels: int, channels: int, norm: Optional[Callable], act: Callable[[], nn.Module]):
+        super().__init__()
+        self.conv3x3 = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=norm is None)
+        self.norm = nn.Identity() if norm is None else norm(in_channels)
+        self.act = act()
+        self.conv1x1 = nn.Conv2d(in_channels, channels, 1)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        # A single value a channel (a 1x1 map, one image) has no variance, and BatchNorm raises on it in training;
+        # the running statistics are the best there is.
+        norm = self.norm
+        if isinstance(norm, nn.BatchNorm2d) and norm.training and x[:, 0].numel() == 1:
+            return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        return norm(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv1x1(self.act(self.normalize(self.conv3x3(x))))
+
+
+class CFSAM(nn.Module):
+    """Cross-layer feature self-attention: a list of maps in, maps of the same shapes out.
+
+    Args:
+        in_channels: channels C_i of each level.
+        channels: width of the tokens.
+        depth: Transformer blocks.
+        num_heads: attention heads, a divisor of ``channels``.
+        mlp_ratio: hidden width of a block's MLP over ``channels``.
+        num_parts: parts P that tokens are dealt out to, token n to part n mod P (Sec. 3.2).
+        tokens_per_part: a budget; where it is given, ``num_parts`` is the least number of parts and more are made
+            when a part would hold more tokens than this.
+        norm: builds the norm after each 3x3 convolution from its channels; None for none.
+        act: builds an activation.
+        residual: add the input to the output.
+        zero_init: start as the identity; for ``residual=True``.
+
+    Shape:
+        [(B, C_i, H_i, W_i), ...] -> the same.
+
+    Raises:
+        ValueError: at construction for numbers that do not fit, at the first forward for another number of levels
+            or other channels.
+    """
+
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 channels: int = 256,
+                 depth: int = 3,
+                 num_heads: int = 4,
+                 mlp_ratio: float = 2,
+                 num_parts: int = 2,
+                 tokens_per_part: Optional[int] = None,
+                 norm: Optional[Callable[[int], nn.Module]] = nn.BatchNorm2d,
+                 act: Callable[[], nn.Module] = nn.SiLU,
+                 residual: bool = False,
+                 zero_init: bool = False):
+        super().__init__()
+        if not in_channels:
+            raise ValueError('CFSAM: in_channels is empty; give the channels of each level.')
+        if num_heads < 1 or channels % num_heads:
+            raise ValueError(f'CFSAM: channels={channels} is not divisible by num_heads={num_heads}.')
+        if num_parts < 1 or (tokens_per_part is not None and tokens_per_part < 1):
+            raise ValueError(f'CFSAM: num_parts={num_parts} and tokens_per_part={tokens_per_part} must be at least 1.')
+        if zero_init and not residual:
+            raise ValueError('CFSAM: zero_init=True needs residual=True: the identity is the input plus nothing.')
+        self.in_channels = tuple(in_channels)
+        self.num_parts = num_parts
+        self.tokens_per_part = tokens_per_part
+        self.residual = residual
+
+        self.local = nn.ModuleList(LocalFeatures(c, channels, norm, act) for c in in_channels)
+        self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
+        self.fusion = nn.Linear(2 * channels, channels)  # a 1x1 convolution, on tokens
+        self.restore = nn.ModuleList(
+            nn.Identity() if c == channels else nn.Conv2d(channels, c, 1) for c in in_channels)
+        if zero_init:
+            self.zero_output()
+
+    def zero_output(self) -> None:
+        """Make the module's own contribution nothing, with gradients that can leave that point."""
+        nn.init.zeros_(self.fusion.weight)
+        nn.init.zeros_(self.fusion.bias)
+        for conv in self.restore:
+            if isinstance(conv, nn.Conv2d):
+                nn.init.zeros_(conv.bias)
+
+    def check(self, maps: Sequence[Tensor]) -> None:
+        """Raise one ValueError where the maps are not those that the module was built for."""
+        given = tuple(x.shape[1] for x in maps)
+        if given != self.in_channels:
+            raise ValueError(f'CFSAM: got {len(given)} levels of channels {given}; in_channels={self.in_channels} '
+                             f'asks for {len(self.in_channels)}.')
+
+    def parts(self, num_tokens: int) -> int:
+        """How many parts a sequence of N tokens is dealt out to; never more than there are tokens."""
+        parts = self.num_parts
+        if self.tokens_per_part is not None:
+            parts = max(parts, -(-num_tokens // self.tokens_per_part))
+        return min(parts, num_tokens)
+
+    def global_features(self, tokens: Tensor) -> Tensor:
+        """Partition, Transformer, Combine (Eq. 2 to 4): (B, N, C) -> (B, N, C)."""
+        batch, length, _ = tokens.shape
+        parts = self.parts(length)
+        x = resample(tokens, -(-length // parts) * parts)
+        x = x.unflatten(1, (-1, parts)).transpose(1, 2).flatten(0, 1)  # (B*P, N/P, C): token n in part n mod P
+        x = self.blocks(x)
+        x = x.unflatten(0, (batch, parts)).transpose(1, 2).flatten(1, 2)  # (B, N, C)
+        return resample(x, length)
+
+    def forward(self, maps: Sequence[Tensor]) -> List[Tensor]:
+        self.check(maps)
+        local = [extract(x) for extract, x in zip(self.local, maps)]
+        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in local], dim=1)  # Eq. 1: (B, N, C)
+        tokens = self.fusion(torch.cat((tokens, self.global_features(tokens)), dim=2))  # Eq. 5
+        sizes = [x.shape[2:] for x in maps]
+        levels = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
+        out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]
+        return [x + y for x, y in zip(maps, out)] if self.residual else out
+
+
+def resample(tokens: Tensor, length: int) -> Tensor:
+    """Linear interpolation of a sequence to another length: (B, N, C) -> (B, length, C)."""
+    if tokens.shape[1] == length:
+        return tokens
+    return F.interpolate(tokens.transpose(1, 2), size=length, mode='linear', align_corners=False).transpose(1, 2)

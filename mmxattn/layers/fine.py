@@ -1,0 +1,160 @@
+"""FINE: cross-level attention that aligns a low feature map with the one above it before they are fused.
+
+Paper: Lee, Lee and Kang, "Context-Guided Semantic Alignment for Feature Fusion Networks".
+
+Both maps are pooled to coarse tokens, so that a token of either covers the same region of the image; the low tokens
+attend to the high ones; what they gather modulates the low map.
+
+Beside the paper's text:
+* its parameter table needs a feed-forward network after the attention, with hidden width 2C, and the two residual,
+  normalised steps around it; ``ffn_ratio=0`` is the literal Eq. 7, where the projection's output is the map;
+* pooling windows may hang over the border (the mean is then over what is inside), so that every size passes;
+* the authors' first public code is reached by ``attention='linear', ffn_ratio=4, modulation='direct',
+  position_embedding=True``;
+* ``zero_init`` (not in the paper) scales the modulation map by a learnable vector that starts at zero.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ['FINE']
+
+ATTENTIONS = ('softmax', 'linear')
+MODULATIONS = ('residual', 'direct', 'none')
+
+
+def sine_position_embedding(height: int, width: int, channels: int, like: Tensor) -> Tensor:
+    """(1, H*W, C): sine and cosine of the row, then of the column, at C/4 frequencies 10000^(-i/(C/4))."""
+    quarter = channels // 4
+    exponents = torch.arange(quarter, dtype=torch.float32, device=like.device) / quarter
+    frequencies = 10000.**-exponents
+    rows, columns = (torch.arange(n, dtype=torch.float32, device=like.device)[:, None] * frequencies
+                     for n in (height, width))
+    rows = torch.cat((rows.sin(), rows.cos()), 1)[:, None].expand(-1, width, -1)  # (H, W, C/2)
+    columns = torch.cat((columns.sin(), columns.cos()), 1)[None].expand(height, -1, -1)
+    return torch.cat((rows, columns), 2).reshape(1, height * width, channels).to(like.dtype)
+
+
+class FINE(nn.Module):
+    """Feature interaction between two adjacent levels of a pyramid: the low map, aligned with the high one.
+
+    Args:
+        channels: channels C of both maps.
+        kernel_size: k, side of the pooling window on the high map, in its pixels (Eq. 4).
+        sampling_ratio: r, the low map's window is r * k pixels wide; 2 where the strides differ by 2.
+        num_heads: attention heads h, a divisor of ``channels``. By default a head has 16 channels (Table 4).
+        attention: 'softmax' (Eq. 6), or 'linear': Q and K divided by their L1 norm over tokens, then Q (K^T V).
+        ffn_ratio: hidden width of the feed-forward network over C; 0 for none (Eq. 7 as printed).
+        modulation: 'residual', low * M + low (Eq. 9); 'direct', low * M; 'none', M itself.
+        position_embedding: add sine embeddings of the pixel grid to the tokens that the projections see.
+        zero_init: start as the identity; for ``modulation='residual'``.
+
+    Shape:
+        low (B, C, H, W), high (B, C, H', W') with H' <= H, W' <= W -> (B, C, H, W).
+
+    Raises:
+        ValueError: at construction for an unknown option or a number that does not divide, at the first forward for
+            maps of other channels or a low map smaller than the high one.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 kernel_size: int = 1,
+                 sampling_ratio: int = 2,
+                 num_heads: int = None,
+                 attention: str = 'softmax',
+                 ffn_ratio: float = 2,
+                 modulation: str = 'residual',
+                 position_embedding: bool = False,
+                 zero_init: bool = False):
+        super().__init__()
+        if num_heads is None:
+            if channels > 16 and channels % 16:
+                raise ValueError(f'FINE: channels={channels} is not divisible by 16, the channels of a head; '
+                                 'give num_heads, a divisor of channels.')
+            num_heads = max(1, channels // 16)
+        if num_heads < 1 or channels % num_heads:
+            raise ValueError(f'FINE: channels={channels} is not divisible by num_heads={num_heads}.')
+        if attention not in ATTENTIONS:
+            raise ValueError(f'FINE: attention={attention!r} is none of {ATTENTIONS}.')
+        if modulation not in MODULATIONS:
+            raise ValueError(f'FINE: modulation={modulation!r} is none of {MODULATIONS}.')
+        if kernel_size < 1 or sampling_ratio < 1:
+            raise ValueError(f'FINE: kernel_size={kernel_size} and sampling_ratio={sampling_ratio} must be at least 1.')
+        if position_embedding and channels % 4:
+            raise ValueError(f'FINE: channels={channels} is not divisible by 4, as position_embedding=True needs.')
+        if zero_init and modulation != 'residual':
+            raise ValueError(f"FINE: zero_init=True needs modulation='residual', not {modulation!r}: "
+                             'only low * M + low is the identity at M = 0.')
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.sampling_ratio = sampling_ratio
+        self.num_heads = num_heads
+        self.attention = attention
+        self.modulation = modulation
+        self.position_embedding = position_embedding
+
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(channels, channels) for _ in range(4))
+        # one weight for all heads
+        self.attn_norm = nn.RMSNorm(channels // num_heads) if attention == 'linear' else nn.Identity()
+        if ffn_ratio:
+            hidden = int(channels * ffn_ratio)
+            self.norm1 = nn.LayerNorm(channels)
+            self.linear1 = nn.Linear(channels, hidden)
+            self.linear2 = nn.Linear(hidden, channels)
+            self.norm2 = nn.LayerNorm(channels)
+        self.has_ffn = bool(ffn_ratio)
+        self.scale = nn.Parameter(torch.zeros(channels)) if zero_init else None
+
+    def check(self, low: Tensor, high: Tensor) -> None:
+        """Raise one ValueError where the two maps cannot be a low and a high level of this layer."""
+        if low.shape[1] != self.channels or high.shape[1] != self.channels:
+            raise ValueError(f'FINE: the low map has {low.shape[1]} channels, the high map {high.shape[1]}; '
+                             f'channels={self.channels} was given for both.')
+        if low.shape[2] < high.shape[2] or low.shape[3] < high.shape[3]:
+            raise ValueError(f'FINE: the low map {tuple(low.shape[2:])} is smaller than the high map '
+                             f'{tuple(high.shape[2:])}; give the finer level first.')
+
+    def heads(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, h, N, C/h)."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of low tokens to high ones: (B, h, N_low, d), twice (B, h, N_high, d) -> (B, h, N_low, d)."""
+        if self.attention == 'softmax':
+            return F.scaled_dot_product_attention(q, k, v)  # Eq. 6
+        q, k = (F.normalize(x, p=1, dim=2, eps=1e-6) for x in (q, k))
+        return q @ (k.transpose(2, 3) @ v)
+
+    def interact(self, low: Tensor, high: Tensor) -> Tensor:
+        """Cross-level attention between the tokens of two maps -> the coarse modulation map, as tokens (B, N, C)."""
+        low_tokens, high_tokens = (x.flatten(2).transpose(1, 2) for x in (low, high))
+        queries, keys = low_tokens, high_tokens
+        if self.position_embedding:
+            queries = queries + sine_position_embedding(*low.shape[2:], self.channels, like=low)
+            keys = keys + sine_position_embedding(*high.shape[2:], self.channels, like=high)
+        q, k, v = self.q_proj(queries), self.k_proj(keys), self.v_proj(keys)  # Eq. 5
+        x = self.attn_norm(self.attend(self.heads(q), self.heads(k), self.heads(v)))
+        x = self.out_proj(x.transpose(1, 2).flatten(2))  # Eq. 7
+        if self.has_ffn:
+            x = low_tokens + self.norm1(x)
+            x = x + self.norm2(self.linear2(F.gelu(self.linear1(x))))
+        return x if self.scale is None else x * self.scale
+
+    def modulation_map(self, low: Tensor, high: Tensor) -> Tensor:
+        """The map M (B, C, H, W) that multiplies the low map (Eq. 4 to 8)."""
+        k, rk = self.kernel_size, self.kernel_size * self.sampling_ratio
+        low_pooled = F.avg_pool2d(low, rk, ceil_mode=True)  # Eq. 4
+        high_pooled = F.avg_pool2d(high, k, ceil_mode=True)
+        tokens = self.interact(low_pooled, high_pooled)
+        coarse = tokens.transpose(1, 2).unflatten(2, low_pooled.shape[2:])
+        return F.interpolate(coarse, size=low.shape[2:], mode='bilinear', align_corners=False)  # Eq. 8
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        self.check(low, high)
+        modulation = self.modulation_map(low, high)
+        if self.modulation == 'none':
+            return modulation
+        if self.modulation == 'direct':
+            return low * modulation
+        return torch.addcmul(low, low, modulation)  # Eq. 9

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import oracles
+from mmxattn.layers import CFSAM
+
+
+def pyramid(channels, sizes, batch=2, dtype=torch.float):
+    torch.manual_seed(0)
+    return [torch.randn(batch, c, *size, dtype=dtype) for c, size in zip(channels, sizes)]
+
+
+def small(in_channels=(8, 12), **arguments):
+    return CFSAM(in_channels, **{**dict(channels=8, depth=2, num_heads=2), **arguments})
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=4), st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_keeps_shapes_and_reaches_every_level(sizes, parts):
+    channels = [4 * (i + 1) for i in range(len(sizes))]
+    layer = small(channels, num_parts=parts).eval()
+    maps = pyramid(channels, sizes)
+    assert [x.shape for x in layer(maps)] == [x.shape for x in maps]
+
+
+@pytest.mark.parametrize('parts', [1, 2, 3, 4])
+def test_attention_runs_within_parts_as_printed(parts):
+    layer = small(num_parts=parts).double()
+    tokens = torch.randn(2, 12 * parts, 8, dtype=torch.double)
+    assert torch.allclose(layer.global_features(tokens), oracles.cfsam_global(layer, tokens, parts), atol=1e-12)
+
+
+def test_a_length_that_parts_do_not_divide_is_interpolated_and_back():
+    layer = small(num_parts=2).double()
+    layer.blocks = nn.Identity()
+    tokens = torch.randn(1, 7, 8, dtype=torch.double)
+    up = nn.functional.interpolate(tokens.transpose(1, 2), size=8, mode='linear')
+    back = nn.functional.interpolate(up, size=7, mode='linear').transpose(1, 2)
+    assert torch.allclose(layer.global_features(tokens), back)
+
+
+def test_what_one_level_sees_reaches_the_others():
+    layer = small().eval()
+    maps = pyramid((8, 12), [(6, 6), (3, 3)])
+    before = layer(maps)[1]
+    after = layer([maps[0] + 1, maps[1]])[1]
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize('tokens, parts', [(1, 1), (2, 2), (1940, 2), (2048, 2), (2049, 3), (89_523, 88)])
+def test_parts_grow_with_the_image(tokens, parts):
+    assert small(tokens_per_part=1024).parts(tokens) == parts
+
+
+def test_one_value_a_channel_trains_with_running_statistics():
+    layer = small((8,))
+    assert layer.training
+    x = pyramid((8,), [(1, 1)], batch=1)
+    norm = layer.local[0].norm
+    before = norm.running_mean.clone()
+    layer(x)[0].sum().backward()
+    assert torch.equal(norm.running_mean, before)
+    assert norm.weight.grad is not None
+
+
+@pytest.mark.parametrize('norm, act', [(None, nn.ReLU), (nn.BatchNorm2d, nn.GELU), (lambda c: nn.GroupNorm(4, c), nn.SiLU)])
+def test_norm_and_activation_as_given(norm, act):
+    layer = small(norm=norm, act=act)
+    assert (layer.local[0].conv3x3.bias is None) == (norm is not None)
+    out = layer(pyramid((8, 12), [(5, 4), (3, 2)]))
+    sum(x.sum() for x in out).backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_zero_init_is_the_identity_and_can_leave_it():
+    layer = small(residual=True, zero_init=True)
+    maps = pyramid((8, 12), [(6, 5), (3, 3)])
+    out = layer(maps)
+    assert all(torch.equal(x, y) for x, y in zip(maps, out))
+    sum(x.pow(2).sum() for x in out).backward()
+    assert layer.fusion.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(in_channels=()), 'in_channels is empty'),
+    (dict(channels=10, num_heads=4), 'channels=10 is not divisible by num_heads=4'),
+    (dict(num_parts=0), 'num_parts=0'),
+    (dict(tokens_per_part=0), 'tokens_per_part=0'),
+    (dict(zero_init=True), 'residual=True'),
+])
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small(**arguments)
+
+
+def test_wrong_levels_are_named():
+    with pytest.raises(ValueError, match=r'got 1 levels of channels \(8,\)'):
+        small()(pyramid((8,), [(3, 3)]))
