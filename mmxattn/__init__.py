@@ -1,0 +1,14 @@
+"""Cross-layer and synergistic attention for OpenMMLab detectors and segmentors.
+
+``custom_imports = dict(imports=['mmxattn'])`` in a config registers every component. ``mmxattn.layers``, the same
+designs in plain PyTorch, needs nothing but torch.
+"""
+from .toolboxes import installed
+from .version import __version__
+
+if installed('mmengine', 'mmcv'):
+    from . import compat, datasets, models
+
+    compat.apply()
+
+__all__ = ['__version__']

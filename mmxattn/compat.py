@@ -1,0 +1,117 @@
+"""Workarounds for versions of PyTorch and of the toolboxes; each names its cause and when it can go."""
+import functools
+import pickle
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import Sequential
+
+from .toolboxes import installed
+
+__all__ = ['apply']
+
+
+def history_buffer_method(owner: type, name: str):
+    """What a checkpoint's ``getattr`` may do: name one of HistoryBuffer's own statistics, and nothing else."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError(f'The checkpoint asks for {owner!r}.{name}; only the statistics of '
+                                     "mmengine's HistoryBuffer are allowed.")
+    return getattr(HistoryBuffer, name)
+
+
+def allow_checkpoint_types() -> None:
+    """Let PyTorch load the checkpoints that mmengine's training writes.
+
+    PyTorch >= 2.6 loads tensors and plain containers only, unless told otherwise; mmengine <= 0.10.7 stores its logged
+    scalars beside them, so ``mim test`` and ``--resume`` end in an UnpicklingError. The protection stays on, and just
+    these types pass. Goes when mmengine allows them itself.
+    """
+    if not hasattr(torch.serialization, 'add_safe_globals'):
+        return  # PyTorch < 2.4 restricts nothing
+    reconstruct = np.empty(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = {type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u4', 'u8', 'b1')}
+    torch.serialization.add_safe_globals(
+        [HistoryBuffer, reconstruct, scalar, np.ndarray, np.dtype, *dtypes,
+         (history_buffer_method, 'builtins.getattr')])
+    # NumPy 1 and 2 keep the two functions under different names, and a checkpoint may come from either
+    for package in ('numpy.core', 'numpy._core'):
+        torch.serialization.add_safe_globals([(reconstruct, f'{package}.multiarray._reconstruct'),
+                                              (scalar, f'{package}.multiarray.scalar')])
+
+
+def give_ssd_head_its_loss_cls() -> None:
+    """Let SSD predict: mmdet 3.3.0 to 3.5.1 ask the head for a ``loss_cls``, and SSDHead has none.
+
+    open-mmlab/mmdetection issue 11780. Goes when SSDHead sets it.
+    """
+    from mmdet.models.dense_heads import SSDHead
+    build = SSDHead.__init__
+
+    @functools.wraps(build)
+    def __init__(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        if not hasattr(self, 'loss_cls'):
+            self.loss_cls = None
+
+    SSDHead.__init__ = __init__
+
+
+def keep_new_parts_training(resnet: type) -> None:
+    """Keep a ResNet's ``frozen_stages`` off SCSA: what is frozen are pretrained weights, and SCSA has none.
+
+    Left alone, a stock recipe with ``frozen_stages=1`` would keep the first stage's SCSA at its random start for ever.
+    ``freezable=True`` in the plugin's cfg gives the host its way. Stays as long as hosts freeze by stage.
+    """
+    from .models.plugins.scsa import SCSA
+    freeze = resnet._freeze_stages
+
+    @functools.wraps(freeze)
+    def _freeze_stages(self):
+        stages = [getattr(self, f'layer{i}') for i in range(1, self.frozen_stages + 1)]
+        parts = [m for stage in stages for m in stage.modules() if isinstance(m, SCSA) and not m.freezable]
+        kept = [p for part in parts for p in part.parameters() if p.requires_grad]
+        freeze(self)
+        for parameter in kept:
+            parameter.requires_grad = True
+        if kept and not getattr(self, '_told_of_scsa', False):
+            self._told_of_scsa = True
+            print_log(f'frozen_stages={self.frozen_stages} freezes pretrained weights; the {len(parts)} SCSA plugins '
+                      'in there are new and go on training (freezable=True in their cfg freezes them too).', 'current')
+
+    resnet._freeze_stages = _freeze_stages
+
+
+def load_stock_neck_into_chain() -> None:
+    """Load the checkpoint of a recipe with one neck into a recipe where CFSAMNeck stands after that neck.
+
+    mmengine builds a list of necks as a Sequential, where ``neck.x`` is called ``neck.0.x``. Goes when mmengine has a
+    way to map the keys of ``load_from``.
+    """
+    from .models.necks.cfsam_neck import CFSAMNeck
+    load = Sequential._load_from_state_dict
+
+    @functools.wraps(load)
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        own = [key for key in state_dict if key.startswith(prefix)]
+        chained = len(self) == 2 and isinstance(self[1], CFSAMNeck)
+        if chained and not any(key[len(prefix):].split('.')[0] in ('0', '1') for key in own):
+            for key in own:
+                state_dict[f'{prefix}0.{key[len(prefix):]}'] = state_dict.pop(key)
+        return load(self, state_dict, prefix, *args, **kwargs)
+
+    Sequential._load_from_state_dict = _load_from_state_dict
+
+
+def apply() -> None:
+    """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
+    allow_checkpoint_types()
+    load_stock_neck_into_chain()
+    if installed('mmdet'):
+        from mmdet.models.backbones import ResNet as DetResNet
+        give_ssd_head_its_loss_cls()
+        keep_new_parts_training(DetResNet)
+    if installed('mmseg'):
+        from mmseg.models.backbones import ResNet as SegResNet
+        keep_new_parts_training(SegResNet)

@@ -1,0 +1,22 @@
+"""The parts as OpenMMLab components: they adapt arguments, register, and hand over to ``mmxattn.layers``."""
+from ..toolboxes import installed, require, stand_in
+
+require('mmxattn.models', 'mmengine', 'mmcv')
+
+from ..registry import MODELS  # noqa: E402
+from .necks.cfsam_neck import CFSAMNeck  # noqa: E402
+from .plugins.scsa import SCSA  # noqa: E402
+
+__all__ = ['CFSAMNeck', 'SCSA']
+
+if installed('mmdet'):
+    from .necks.fine_fpn import FINEFPN  # noqa: F401
+    __all__ += ['FINEFPN']
+else:
+    MODELS.register_module(name='FINEFPN', module=stand_in('FINEFPN', 'mmdet'))
+
+if installed('mmseg'):
+    from .decode_heads.cla_segformer_head import CLASegformerHead  # noqa: F401
+    __all__ += ['CLASegformerHead']
+else:
+    MODELS.register_module(name='CLASegformerHead', module=stand_in('CLASegformerHead', 'mmseg'))

@@ -1,0 +1,86 @@
+"""CFSAM as a neck that stands after any other."""
+from typing import Optional, Sequence, Tuple
+
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ...layers import CFSAM
+from ...registry import MODELS
+
+__all__ = ['CFSAMNeck']
+
+
+@MODELS.register_module()
+class CFSAMNeck(BaseModule):
+    """Cross-layer feature self-attention over the maps of the neck before it.
+
+    .. code-block:: python
+
+        neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[256] * 5, tokens_per_part=1024)]
+
+    A checkpoint of the recipe with the stock neck alone loads: its ``neck.`` keys become those of the first neck.
+
+    Args:
+        in_channels: channels of every input map, fine to coarse.
+        levels: indices of the maps that take part; the others pass unchanged. All by default.
+        channels, depth, num_heads, mlp_ratio, num_parts, tokens_per_part, residual, zero_init: as in
+            :class:`mmxattn.layers.CFSAM`. On a large pyramid give ``tokens_per_part`` (1024, say: SSD300 has 970),
+            or the attention grows with the square of the image.
+        norm_cfg, act_cfg: norm (None for none) and activation of the local convolutions.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: ``levels`` that are not there, and as :class:`mmxattn.layers.CFSAM`.
+    """
+
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 levels: Optional[Sequence[int]] = None,
+                 channels: int = 256,
+                 depth: int = 3,
+                 num_heads: int = 4,
+                 mlp_ratio: float = 2,
+                 num_parts: int = 2,
+                 tokens_per_part: Optional[int] = None,
+                 norm_cfg: Optional[dict] = dict(type='BN'),
+                 act_cfg: dict = dict(type='SiLU'),
+                 residual: bool = False,
+                 zero_init: bool = False,
+                 init_cfg: Optional[dict] = None):
+        super().__init__(init_cfg)
+        levels = list(range(len(in_channels))) if levels is None else list(levels)
+        if any(not 0 <= i < len(in_channels) for i in levels) or len(set(levels)) != len(levels):
+            raise ValueError(f'CFSAMNeck: levels={levels} must be different indices below {len(in_channels)}, '
+                             'the number of in_channels.')
+        self.in_channels = list(in_channels)
+        self.levels = levels
+        self.zero_init = zero_init
+        self.cfsam = CFSAM(
+            [in_channels[i] for i in levels],
+            channels=channels,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            num_parts=num_parts,
+            tokens_per_part=tokens_per_part,
+            norm=None if norm_cfg is None else lambda c: build_norm_layer(norm_cfg, c)[1],
+            act=lambda: build_activation_layer(act_cfg),
+            residual=residual,
+            zero_init=zero_init)
+
+    def init_weights(self):
+        """As ``init_cfg`` says; an identity start stays one."""
+        super().init_weights()
+        if self.zero_init:
+            self.cfsam.zero_output()
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+        """Maps -> maps of the same shapes."""
+        if len(inputs) != len(self.in_channels):
+            raise ValueError(f'CFSAMNeck: got {len(inputs)} levels; in_channels={self.in_channels} asks for '
+                             f'{len(self.in_channels)}.')
+        outs = list(inputs)
+        for i, x in zip(self.levels, self.cfsam([inputs[i] for i in self.levels])):
+            outs[i] = x
+        return tuple(outs)

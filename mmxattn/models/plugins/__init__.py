@@ -1,0 +1,1 @@
+"""Plugins for the blocks of a backbone."""

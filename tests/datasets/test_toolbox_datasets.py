@@ -1,0 +1,102 @@
+"""Digit scenes as mmdet and mmseg see them."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image
+
+import mmxattn.datasets
+from mmxattn.datasets import digit_scenes, writer
+from mmxattn.registry import DATASETS as OURS
+from mmxattn.toolboxes import stand_in
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    return dict(num_train=4, num_test=3, cache=str(tmp_path_factory.mktemp('cache')))
+
+
+def annotations(scenes, split):
+    data = json.loads(Path(digit_scenes.write(**scenes), f'{split}.json').read_text())
+    return {info['id']: [ann for ann in data['annotations'] if ann['image_id'] == info['id']] for info in data['images']}
+
+
+@pytest.mark.parametrize('split, length', [('train', 4), ('test', 3)])
+def test_detection_gives_what_the_file_says(scenes, split, length):
+    pytest.importorskip('mmdet')
+    init_default_scope('mmdet')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)]
+    dataset = OURS.build(dict(type='DigitScenesDataset', split=split, scenes=scenes, pipeline=pipeline))
+    assert len(dataset) == length and dataset.metainfo['classes'] == tuple('0123456789')
+    wanted = annotations(scenes, split)
+    for item in map(dataset.__getitem__, range(length)):
+        anns = wanted[item['img_id']]
+        boxes = np.array([ann['bbox'] for ann in anns], float)
+        boxes[:, 2:] += boxes[:, :2]
+        assert item['img'].shape == (160, 160, 3)
+        assert np.array_equal(item['gt_bboxes'].numpy(), boxes)
+        assert item['gt_bboxes_labels'].tolist() == [ann['category_id'] - 1 for ann in anns]
+        assert item['gt_masks'].masks.sum((1, 2)).tolist() == [ann['area'] for ann in anns]
+        labels = sum(mask.astype(int) * (label + 1) for mask, label in zip(item['gt_masks'].masks, item['gt_bboxes_labels']))
+        assert np.array_equal(item['gt_seg_map'], labels)
+
+
+@pytest.mark.parametrize('split, length', [('train', 4), ('test', 3)])
+def test_segmentation_gives_the_label_maps(scenes, split, length):
+    pytest.importorskip('mmseg')
+    init_default_scope('mmseg')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    dataset = OURS.build(dict(type='DigitScenesSegDataset', split=split, scenes=scenes, pipeline=pipeline))
+    assert len(dataset) == length
+    assert dataset.metainfo['classes'] == ('background', *'0123456789') and len(dataset.metainfo['palette']) == 11
+    for index, item in enumerate(map(dataset.__getitem__, range(length))):
+        folder = Path(digit_scenes.data_root(**scenes), split)
+        image = np.array(Image.open(folder / f'images/{index:06d}.png'))
+        assert np.array_equal(item['img'], image[..., ::-1])  # the toolboxes load BGR
+        assert np.array_equal(item['gt_seg_map'], np.array(Image.open(folder / f'labels/{index:06d}.png')))
+        assert 0 < (item['gt_seg_map'] > 0).sum() and item['gt_seg_map'].max() <= 10
+
+
+@pytest.mark.parametrize('name', ['DigitScenesDataset', 'DigitScenesSegDataset'])
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
+def test_is_found_under_any_scope_and_written_when_absent(name, scope, tmp_path):
+    pytest.importorskip(scope)
+    registry = __import__(f'{scope}.registry', fromlist=['DATASETS']).DATASETS
+    assert registry.get(name) is DATASETS.get(f'mmxattn.{name}') is getattr(mmxattn.datasets, name)
+    dataset = registry.build(dict(type=name, split='test', scenes=dict(num_train=1, num_test=2, cache=tmp_path)))
+    assert len(dataset) == 2 and Path(digit_scenes.data_root(1, 2, cache=tmp_path)).is_dir()
+
+
+@pytest.mark.parametrize('name', ['DigitScenesDataset', 'DigitScenesSegDataset'])
+@pytest.mark.parametrize('wrong, said', [(dict(split='val'), "split='val'"),
+                                         (dict(split='train', scenes=dict(size=64)), 'size=64')])
+def test_wrong_arguments_are_told_and_nothing_is_written(name, wrong, said, monkeypatch):
+    monkeypatch.setattr(writer, '_write_split', lambda *args: pytest.fail('written'))
+    with pytest.raises(ValueError, match=said):
+        getattr(mmxattn.datasets, name)(**wrong)
+
+
+def test_the_stock_metric_reads_the_file(scenes):
+    """The annotations, handed in as predictions, score 1 at every size."""
+    metrics = pytest.importorskip('mmdet.evaluation')
+    import torch
+    metric = metrics.CocoMetric(ann_file=digit_scenes.write(**scenes) + '/train.json', metric=['bbox', 'segm'])
+    metric.dataset_meta = dict(classes=tuple('0123456789'))
+    pytest.importorskip('mmdet')
+    init_default_scope('mmdet')
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+    dataset = OURS.build(dict(type='DigitScenesDataset', split='train', scenes=scenes, pipeline=load))
+    for item in dataset:
+        prediction = dict(bboxes=item['gt_bboxes'].tensor, labels=torch.tensor(item['gt_bboxes_labels']),
+                          scores=torch.ones(len(item['gt_bboxes'])), masks=torch.tensor(item['gt_masks'].masks).bool())
+        metric.process({}, [dict(img_id=item['img_id'], ori_shape=(160, 160), pred_instances=prediction)])
+    result = metric.evaluate(len(dataset))
+    assert [result[f'coco/{kind}_mAP'] for kind in ('bbox', 'segm')] == [1, 1]
+    assert result['coco/bbox_mAP_s'] == result['coco/bbox_mAP_m'] == 1
+
+
+def test_a_missing_toolbox_is_told_when_the_dataset_is_built():
+    with pytest.raises(ImportError, match='needs absent_toolbox'):
+        stand_in('DigitScenesDataset', 'absent_toolbox')(split='train')

@@ -1,0 +1,90 @@
+import pytest
+import torch
+from mmengine.runner import load_state_dict
+from mmseg.models.decode_heads import SegformerHead
+
+from mmxattn.models import CLASegformerHead
+
+CHANNELS = [4, 8, 12, 16]
+
+
+def head(kind=CLASegformerHead, **arguments):
+    torch.manual_seed(1)
+    return kind(in_channels=CHANNELS, in_index=[0, 1, 2, 3], channels=8, num_classes=5, norm_cfg=dict(type='BN'),
+                align_corners=False, **arguments).eval()
+
+
+def maps(sizes=((33, 25), (17, 13), (9, 7), (5, 4))):
+    torch.manual_seed(0)
+    return [torch.randn(2, c, *size) for c, size in zip(CHANNELS, sizes)]
+
+
+@pytest.mark.parametrize('pairs', [((1, 2), (0, 3)), ((2, 3), (1, 2), (0, 1)), ((1, 3), (0, 2))])
+@pytest.mark.parametrize('patch_size', [1, 2, 3])
+def test_predicts_at_the_finest_size(pairs, patch_size):
+    assert head(pairs=pairs, patch_size=patch_size)(maps()).shape == (2, 5, 33, 25)
+
+
+def test_is_put_together_as_the_paper_says():
+    ours = head()
+    f1, f2, f3, f4 = maps()
+    e1, e2, e3, e4 = [conv(x) for conv, x in zip(ours.convs, maps())]
+
+    def up(x, like):
+        return torch.nn.functional.interpolate(x, size=like.shape[2:], mode='bilinear', align_corners=False)
+
+    block23, block14 = ours.blocks
+    x = block23.conv(torch.cat([e2, up(e3, e2)], 1)) + block23.cla(f2, f3, e3)
+    x = block14.conv(torch.cat([up(x, e1), e1, up(e4, e1)], 1)) + block14.cla(f1, f4, e4)
+    assert torch.allclose(ours(maps()), ours.cls_seg(x))
+
+
+def test_segformers_own_fusion_goes():
+    assert not any('fusion_conv' in key for key in head().state_dict())
+
+
+def test_zero_init_is_the_stock_head():
+    stock, ours = head(SegformerHead), head(zero_init=True)
+    missing, unexpected = ours.load_state_dict(stock.state_dict(), strict=False)
+    assert not unexpected and missing and all(key.startswith('blocks.') for key in missing)
+    assert torch.equal(ours(maps()), stock(maps()))
+    ours.init_weights()
+    load_state_dict(ours, stock.state_dict(), strict=False)
+    assert torch.equal(ours(maps()), stock(maps()))
+    ours(maps()).pow(2).sum().backward()
+    last = ours.blocks[-1]
+    assert last.conv.weight.grad.any() and last.cla.mix.weight.grad.any()
+
+
+def test_every_parameter_learns():
+    ours = head().train()
+    ours.dropout = None
+    ours(maps()).pow(2).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in ours.parameters())
+
+
+@pytest.mark.parametrize('pairs, message', [
+    (((2, 1), (0, 3)), r'pair \(2, 1\)'),
+    (((1, 4), (0, 3)), r'pair \(1, 4\)'),
+    (((0, 3), (1, 2)), 'must hold level 0'),
+    ((), 'must hold level 0'),
+    (((0, 3), ), r'levels \[1, 2\] are in none'),
+])
+def test_pairs_that_do_not_fit_are_named(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        head(pairs=pairs)
+
+
+def test_a_fine_map_smaller_than_the_coarse_one_is_named():
+    with pytest.raises(ValueError, match='is smaller than the coarse map'):
+        head()(maps(((5, 4), (9, 7), (17, 13), (33, 25))))
+
+
+def test_missing_levels_are_named_and_remain_what_the_stock_head_raises():
+    with pytest.raises(ValueError, match=r'got 3 levels; in_index=\[0, 1, 2, 3\] asks for 4'):
+        head()(maps()[:3])
+    for kind in (SegformerHead, CLASegformerHead):
+        with pytest.raises(IndexError):
+            head(kind)(maps()[:3])
+        with pytest.raises(AssertionError):
+            kind(in_channels=(1, 2, 3), in_index=(0, 1), channels=5, num_classes=2)

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from mmdet.models.backbones import ResNet as DetResNet
+from mmengine.registry import init_default_scope
+from mmseg.models.backbones import ResNetV1c as SegResNet
+
+import oracles
+from mmxattn import compat, layers
+from mmxattn.models import SCSA
+
+
+def resnet(host=DetResNet, **scsa):
+    init_default_scope('mmseg' if host is SegResNet else 'mmdet')
+    plugins = [dict(cfg=dict(type='SCSA', **scsa), position='after_conv2')]
+    return host(depth=50, base_channels=8, stem_channels=8, frozen_stages=1, plugins=plugins)
+
+
+def parts(backbone):
+    return [m for m in backbone.modules() if isinstance(m, SCSA)]
+
+
+@pytest.mark.parametrize('host', [DetResNet, SegResNet])
+def test_stands_in_every_bottleneck(host):
+    backbone = resnet(host)
+    assert len(parts(backbone)) == 3 + 4 + 6 + 3
+    assert backbone.layer2[0].scsa.norm.num_channels == 16
+    outs = backbone(torch.randn(1, 3, 65, 95))
+    assert [x.shape[1] for x in outs] == [32, 64, 128, 256]
+
+
+def test_is_the_layer():
+    torch.manual_seed(0)
+    plugin, layer = SCSA(8), layers.SCSA(8)
+    layer.load_state_dict(plugin.state_dict())
+    x = torch.randn(2, 8, 11, 13)
+    assert torch.equal(plugin(x), layer(x))
+    oracles.assert_agrees_with_reference(SCSA(32), 'scsa_c32_17x23.npz', num_inputs=1)
+
+
+@pytest.mark.parametrize('host', [DetResNet, SegResNet])
+def test_trains_in_a_frozen_stage_and_says_so(host, monkeypatch):
+    said = []
+    monkeypatch.setattr(compat, 'print_log', lambda message, logger: said.append(message))
+    backbone = resnet(host)
+    backbone.train()
+    block = backbone.layer1[0]
+    assert not any(p.requires_grad for p in block.conv2.parameters())
+    assert all(p.requires_grad for p in block.scsa.parameters())
+    assert len(said) == 1 and 'frozen_stages=1' in said[0] and '3 SCSA' in said[0]
+
+
+def test_freezable_is_frozen_with_its_stage():
+    backbone = resnet(freezable=True)
+    assert not any(p.requires_grad for p in backbone.layer1[0].scsa.parameters())
+    assert all(p.requires_grad for p in backbone.layer2[0].scsa.parameters())
+
+
+def test_what_the_user_froze_stays_frozen():
+    backbone = resnet()
+    backbone.requires_grad_(False)
+    backbone.train()
+    assert not any(p.requires_grad for p in backbone.parameters())
+
+
+def test_the_hosts_initialisation_does_not_end_an_identity_start():
+    """A ResNet without checkpoint sets the weight of every GroupNorm to 1."""
+    backbone = resnet(zero_init=True)
+    backbone.init_weights()
+    for part in parts(backbone):
+        x = torch.randn(1, part.norm.num_channels, 5, 9)
+        assert torch.equal(part(x), x)
+
+
+def test_channels_that_do_not_divide_are_named():
+    with pytest.raises(ValueError, match='channels=30'):
+        SCSA(30)
