@@ -1,0 +1,45 @@
+"""BCCD (blood cells, github.com/Shenggan/BCCD_Dataset) at half size: data, metric, schedule and runtime.
+
+``data/bccd/`` holds ``BCCD/JPEGImages/*.jpg`` and COCO files ``coco/{train,test}.json``.
+"""
+_base_ = './digits_detection.py'
+data_root = 'data/bccd/'
+metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=(320, 240), keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
+    dict(type='PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(320, 240), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(
+        _delete_=True,
+        type='CocoDataset',
+        metainfo=metainfo,
+        data_root=data_root,
+        ann_file='coco/train.json',
+        data_prefix=dict(img='BCCD/JPEGImages/'),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=8,
+    dataset=dict(
+        _delete_=True,
+        type='CocoDataset',
+        metainfo=metainfo,
+        data_root=data_root,
+        ann_file='coco/test.json',
+        data_prefix=dict(img='BCCD/JPEGImages/'),
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+# cells of one class make up 85% of the boxes: read the AP of each class
+val_evaluator = dict(ann_file=data_root + 'coco/test.json', classwise=True)
+test_evaluator = val_evaluator

@@ -1,0 +1,3 @@
+_base_ = './faster-rcnn_r18-w32_fpn64_bccd.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+model = dict(neck=dict(type='FINEFPN'))

@@ -1,0 +1,3 @@
+_base_ = './segformer_mit-b0_digits-160x160.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+model = dict(decode_head=dict(type='CLASegformerHead'))

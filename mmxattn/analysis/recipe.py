@@ -1,0 +1,87 @@
+"""A recipe is an OpenMMLab config file: reading one, building its model, its input size, its fingerprint."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+
+def load_recipe(path, options=None, seed=None):
+    """Read a config file.
+
+    Args:
+        path (str | Path): The config file.
+        options (dict, optional): Dotted keys and the values that replace the file's, as in ``--cfg-options``.
+        seed (int, optional): The seed to train with, in place of the file's own.
+
+    Returns:
+        mmengine.config.Config: The config after inheritance.
+
+    Raises:
+        ValueError: The file is missing, cannot be read, or describes no model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'There is no config file {path}: give the path of an OpenMMLab config (a .py file).')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+    except Exception as error:  # a config is a program: anything may go wrong in it
+        raise ValueError(f'The config {path} cannot be read ({type(error).__name__}: {error}): mend it, or see '
+                         f'that the toolbox it inherits from is installed.') from error
+    if 'model' not in cfg:
+        raise ValueError(f'The config {path} has no `model`, only {sorted(cfg)}: give one that can be trained.')
+    if seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    return cfg
+
+
+def build_model(cfg):
+    """Build the model of a recipe with random weights; nothing is downloaded.
+
+    Args:
+        cfg (mmengine.config.Config): The recipe.
+
+    Returns:
+        torch.nn.Module: The model in evaluation mode, on the CPU, SyncBN turned into BN.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model: nn.Module = MODELS.build(copy.deepcopy(cfg.model))  # some detectors write into the config they are given
+    model = revert_sync_batchnorm(model)
+    model.eval()  # not chained: mmdet's ResNet.eval() returns None
+    return model
+
+
+def input_shape(cfg):
+    """The image size that a recipe tells.
+
+    The training crop where the preprocessor pads to one (segmentation), else the scale of the test pipeline.
+
+    Args:
+        cfg (mmengine.config.Config): The recipe.
+
+    Returns:
+        tuple[int, int]: Height and width in pixels; None where the recipe takes images as they are.
+    """
+    crop = cfg.model.get('data_preprocessor', {}).get('size')
+    if crop is not None:
+        return tuple(crop)
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
+    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers around the data set that holds the pipeline
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    for transform in dataset.get('pipeline') or cfg.get('test_pipeline', []):
+        if transform['type'].endswith('Resize') and 'scale' in transform:
+            width, height = transform['scale']
+            return height, width
+    return None
+
+
+def fingerprint(cfg):
+    """Eight hexadecimal digits that change whenever the resolved config does."""
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

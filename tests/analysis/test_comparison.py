@@ -1,0 +1,122 @@
+"""The comparison on the toy task: real training processes, real files."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmxattn.analysis import Comparison, compare, runner_process
+from mmxattn.analysis.recipe import load_recipe
+from mmxattn.analysis.training import finished_training, last_checkpoint, write_json
+
+
+def run(configs, tmp_path, **kwargs):
+    lines = []
+    result = compare(configs, tmp_path / 'work', turns=4, say=lines.append, **kwargs)
+    return result, '\n'.join(lines)
+
+
+def test_one_recipe_is_no_comparison(toy_recipe, tmp_path):
+    with pytest.raises(ValueError, match='two or more config files.*got 1'):
+        compare([toy_recipe('stock')], tmp_path)
+
+
+def test_a_missing_recipe_is_told_before_anything_is_trained(toy_recipe, tmp_path):
+    with pytest.raises(ValueError, match='no config file .*absent.py'):
+        compare([toy_recipe('stock'), tmp_path / 'absent.py'], tmp_path / 'work')
+    assert not (tmp_path / 'work').exists()
+
+
+@pytest.mark.slow
+def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_path, steps):
+    configs = [toy_recipe('stock'), toy_recipe('wide', width=8, leave_at=9)]
+    with pytest.raises(ValueError, match='wide stopped with exit status 1: .the lights went out.* run the same'):
+        run(configs, tmp_path)
+    kept = json.loads((tmp_path / 'work' / 'comparison.json').read_text())
+    assert kept['candidates'][0]['training']['iterations'] == 12  # what is known is written
+
+    # Again: the first is not trained anew, the second goes on from its checkpoint.
+    result, said = run(configs, tmp_path)
+    assert 'stock is trained already' in said
+    assert steps('stock') == list(range(12))
+    assert steps('wide') == list(range(10)) + list(range(8, 12))  # four steps an epoch, a checkpoint after each
+    stock, wide = result.candidates
+    assert result.shape == (8, 12)
+    assert stock.complexity.parameters == 3 * 4 * 9 + 4 * 2 + 2
+    assert wide.complexity.macs == 8 * 12 * 3 * 8 * 9 + 8 * 2
+    assert 'model.width: 4 -> 8' in said
+    assert '<- not the model' in said  # the hook that leaves
+    for candidate in result.candidates:
+        assert candidate.training.iterations == 12
+        assert candidate.training.seconds > 0
+        assert set(candidate.training.metrics) == {'toy/accuracy'}
+        assert 0 <= candidate.training.metrics['toy/accuracy'] <= 1
+        assert len(candidate.inference) == 4 and len(candidate.training_step) == 1
+    assert Comparison.load(tmp_path / 'work' / 'comparison.json') == result
+
+    # Once more: nothing is trained, nothing is timed, and the result is the same.
+    again, said = run(configs, tmp_path)
+    assert again == result
+    assert 'stock is trained already' in said and 'wide is trained already' in said
+
+    # One recipe changed: it is trained anew, beside the old; the other is not.
+    toy_recipe('wide', width=16)
+    changed, _ = run(configs, tmp_path)
+    assert steps('wide')[14:] == list(range(12))
+    assert steps('stock') == list(range(12))
+    assert changed.candidates[0].training == stock.training
+    assert changed.candidates[1].fingerprint != wide.fingerprint
+    assert len(list((tmp_path / 'work').glob('wide-*'))) == 2
+
+
+def test_a_training_that_ended_before_its_evaluation_is_evaluated(toy_recipe, tmp_path, steps):
+    config, folder = toy_recipe('toy'), tmp_path / 'run'
+    runner_process.run(config, folder)
+    first = finished_training(folder)
+    (folder / 'result.json').unlink()
+    assert finished_training(folder) is None
+    runner_process.run(config, folder)
+    assert steps('toy') == list(range(12))
+    assert finished_training(folder) == first  # the time, too: the checkpoint keeps it
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_training_process(toy_recipe, tmp_path, steps):
+    load_recipe(toy_recipe('toy'), {'train_cfg.max_epochs': 100_000}).dump(tmp_path / 'long.py')
+    program = ('import sys; from pathlib import Path; from mmxattn.analysis.recipe import load_recipe\n'
+               'from mmxattn.analysis.training import train\n'
+               'train(load_recipe(sys.argv[1]), Path(sys.argv[2]), "long")')
+    process = subprocess.Popen([sys.executable, '-c', program, tmp_path / 'long.py', tmp_path / 'run'],
+                               stderr=subprocess.DEVNULL)
+    wait_for(lambda: last_checkpoint(tmp_path / 'run'))
+    process.send_signal(signal.SIGINT)  # to the parent alone: the child must end with it
+    assert process.wait(timeout=60) != 0
+    done = steps('toy')
+    time.sleep(0.5)
+    assert steps('toy') == done
+
+
+def test_a_checkpoint_that_is_gone_is_not_resumed(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+    assert last_checkpoint(tmp_path) is None
+    (tmp_path / 'epoch_3.pth').touch()
+    assert last_checkpoint(tmp_path) == tmp_path / 'epoch_3.pth'  # also where the folder has been moved
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'result.json'
+    write_json(path, dict(good=1))
+    with pytest.raises(TypeError):
+        write_json(path, dict(good=1, bad=object()))
+    assert json.loads(path.read_text()) == dict(good=1)
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'it did not come in time'
+        time.sleep(0.1)

@@ -1,0 +1,53 @@
+import pytest
+from mmengine.config import Config
+
+from mmxattn.analysis.recipe import build_model, fingerprint, input_shape, load_recipe
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match='no config file .*nowhere.py'):
+        load_recipe(tmp_path / 'nowhere.py')
+
+
+def test_a_broken_file_is_named_with_its_error(tmp_path):
+    (tmp_path / 'broken.py').write_text('model = dict(type=undefined_name)')
+    with pytest.raises(ValueError, match='broken.py cannot be read .*undefined_name'):
+        load_recipe(tmp_path / 'broken.py')
+
+
+def test_a_config_without_a_model_is_refused(tmp_path):
+    (tmp_path / 'data.py').write_text('train_dataloader = dict()')
+    with pytest.raises(ValueError, match=r"data.py has no `model`, only \['train_dataloader'\]"):
+        load_recipe(tmp_path / 'data.py')
+
+
+def test_options_and_seed_replace_the_files(toy_recipe):
+    cfg = load_recipe(toy_recipe('toy'), {'train_cfg.max_epochs': 1}, seed=7)
+    assert cfg.train_cfg.max_epochs == 1
+    assert cfg.randomness.seed == 7
+
+
+def test_the_fingerprint_follows_the_resolved_config(toy_recipe):
+    cfg = load_recipe(toy_recipe('toy'))
+    assert fingerprint(cfg) == fingerprint(load_recipe(toy_recipe('toy')))
+    assert fingerprint(cfg) != fingerprint(load_recipe(toy_recipe('toy'), seed=1))
+    assert fingerprint(cfg) != fingerprint(load_recipe(toy_recipe('toy', width=5)))
+
+
+def test_building_leaves_the_recipe_alone(toy_recipe):
+    cfg = load_recipe(toy_recipe('toy'))
+    before = fingerprint(cfg)
+    assert not build_model(cfg).training
+    assert fingerprint(cfg) == before
+
+
+@pytest.mark.parametrize('recipe, shape', [
+    (dict(model=dict(data_preprocessor=dict(size=(512, 1024)))), (512, 1024)),
+    (dict(model=dict(), test_dataloader=dict(dataset=dict(pipeline=[
+        dict(type='LoadImageFromFile'), dict(type='Resize', scale=(1333, 800))]))), (800, 1333)),
+    (dict(model=dict(), val_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=dict(pipeline=[
+        dict(type='mmdet.FixShapeResize', scale=(300, 200))])))), (200, 300)),
+    (dict(model=dict(), test_dataloader=dict(dataset=dict(pipeline=[dict(type='PackDetInputs')]))), None),
+])
+def test_the_input_shape_is_height_and_width(recipe, shape):
+    assert input_shape(Config(recipe)) == shape

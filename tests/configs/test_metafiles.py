@@ -1,0 +1,39 @@
+"""The index by which ``mim search mmxattn`` finds the recipes."""
+import yaml
+
+import recipes
+
+ROOT = recipes.CONFIGS.parent
+
+
+def entries():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    return {path: yaml.safe_load((ROOT / path).read_text()) for path in index['Import']}
+
+
+def test_every_part_has_a_metafile():
+    assert set(entries()) == {f'configs/{folder}/metafile.yml' for folder in recipes.PART_FOLDERS}
+
+
+def test_every_recipe_is_listed_once_under_its_own_name():
+    listed = [model for file in entries().values() for model in file['Models']]
+    assert sorted(m['Name'] for m in listed) == sorted(path.stem for _, path in recipes.part_recipes())
+    for model in listed:
+        assert (ROOT / model['Config']).stem == model['Name']
+        assert (ROOT / model['Config']).is_file()
+
+
+def test_collections_lead_to_files_that_are_there():
+    for path, file in entries().items():
+        [collection] = file['Collections']
+        assert (ROOT / collection['README']).is_file()
+        assert (ROOT / collection['Code']['URL']).is_file()
+        assert all(model['In Collection'] == collection['Name'] for model in file['Models'])
+
+
+def test_the_readmes_name_every_recipe():
+    for folder in recipes.PART_FOLDERS:
+        text = (recipes.CONFIGS / folder / 'README.md').read_text()
+        text = text.replace('{0,1}', '0') + text.replace('{0,1}', '1')
+        for path in (recipes.CONFIGS / folder).glob('*.py'):
+            assert path.name in text or '_1xb2-1x_coco.py' in path.name and '*_1xb2-1x_coco.py' in text, path
