@@ -89,6 +89,13 @@ class Environment:
             self.folder / 'log' / f'{name}.log',
             lambda seconds: f'installing {doing}' + (f', {minutes(seconds)} so far' if seconds else ''), lock=lock)
 
+    def remove(self) -> None:
+        """Remove the folder; an interruption leaves no half of it behind that looks whole."""
+        old = self.folder.with_name(f'{self.folder.name}.old')
+        shutil.rmtree(old, ignore_errors=True)
+        self.folder.rename(old)
+        shutil.rmtree(old)
+
     def create(self, lock: int) -> None:
         """An empty environment that runs pip; where the parent has torch, it sees the parent's packages.
 
@@ -195,14 +202,15 @@ def install(stack: str, rebuild: bool) -> None:
             os.execv(made_from['python'], [made_from['python'], *sys.argv])
         elif other:
             say(f'{environment.folder} was made from {made_from["python"]}: making it anew from {sys.executable}')
-            shutil.rmtree(environment.folder)
+            environment.remove()
         elif environment.ready():
             return
+        inputs = environment.inputs()  # of now: a file that changes meanwhile makes the environment stale
         environment.stamp.unlink(missing_ok=True)
         environment.create(lock)
         environment.fill(lock)
         environment.verify()
-        environment.stamp.write_text(environment.inputs())
+        environment.stamp.write_text(inputs)
     say(f'{environment.folder} is ready after {minutes(time.monotonic() - start)}')
 
 

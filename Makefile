@@ -1,0 +1,34 @@
+PART   ?= fine
+STACK  ?= openmmlab
+PYTEST_ARGS ?=
+
+# Without PYTHON an environment that is there stays as it is, whichever Python it was made from.
+PYTHON ?=
+SETUP   = $(or $(PYTHON),python3) requirements/install.py --stack $(STACK) \
+          $(if $(PYTHON),--rebuild-with-this-python)
+ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test clean
+
+help:
+	@echo 'make demo [PART=fine|cfsam|scsa|cla]  train a stock model and the same with the part, side by side'
+	@echo 'make test [PYTEST_ARGS=...]           run the tests'
+	@echo 'make setup                            make the environment that both of them use, and make by themselves'
+	@echo 'make clean                            remove the environments and what was built; compiled wheels stay cached'
+	@echo
+	@echo 'STACK=openmmlab|onedl  the toolboxes: OpenMMLab in .venv (default), or OneDL in .venv-onedl'
+	@echo 'PYTHON=...             make the environment from this Python, and use its torch where it has one'
+
+setup:
+	@$(SETUP)
+
+demo: setup
+	@$(ENV)/bin/python tools/demo.py --part $(PART)
+
+test: setup
+	$(ENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv .venv-onedl .venv*.lock .venv*.old build dist *.egg-info mmxattn/.mim .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

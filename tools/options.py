@@ -1,0 +1,63 @@
+"""What tools/train.py and tools/test.py share: the options of OpenMMLab's own tools, and processes without a GPU."""
+import argparse
+import os
+from pathlib import Path
+
+import torch
+import torch.distributed
+
+from mmxattn.toolboxes import require
+
+require('This tool', 'mmengine', 'mmcv')
+from mmengine.config import Config, DictAction  # noqa: E402  (after the sentence that says what is missing)
+
+__all__ = ['load_config', 'option_parser', 'replace_type', 'start_processes']
+
+
+def option_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with what training and testing have in common; ``mim train`` and ``mim test`` rely on these names."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='the recipe')
+    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go (default: work_dirs/RECIPE)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='entries of the recipe to replace: train_cfg.max_epochs=2 param_scheduler.0.end=10')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='how several processes are started')
+    # torch.distributed.launch writes it one way or the other, by version.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def load_config(arguments: argparse.Namespace) -> Config:
+    """The recipe with the overriding options merged in; its work_dir and launcher are set."""
+    config = Config.fromfile(arguments.config)
+    config.launcher = arguments.launcher
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+    if arguments.work_dir or not config.get('work_dir'):
+        config.work_dir = arguments.work_dir or str(Path('work_dirs') / Path(arguments.config).stem)
+    os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
+    return config
+
+
+def start_processes(config: Config) -> None:
+    """Make ``--launcher pytorch`` work on a machine without GPU; elsewhere do nothing.
+
+    mmengine's launcher asks for a CUDA device unless the process group is there already, its default wrapper names one,
+    and synchronised batch norm exists on GPUs only.
+    """
+    if config.launcher != 'pytorch' or torch.cuda.is_available():
+        return
+    torch.distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+                                    find_unused_parameters=config.get('find_unused_parameters', False))
+    replace_type(config.model, 'SyncBN', 'BN')
+
+
+def replace_type(node, old: str, new: str) -> None:
+    """Rename the type of every component in a config that is exactly ``old``."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
+    if isinstance(node, dict) and node.get('type') == old:
+        node['type'] = new
+    for child in children:
+        replace_type(child, old, new)

@@ -1,0 +1,26 @@
+"""Evaluate a checkpoint: `mim test mmxattn CONFIG --checkpoint FILE`, or `python tools/test.py CONFIG FILE`."""
+from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
+
+# isort: split
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def main():
+    parser = option_parser('Evaluate a checkpoint with the metrics of its recipe.')
+    parser.add_argument('checkpoint', help='a file that training wrote, or an address')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write every prediction to this file')
+    arguments = parser.parse_args()
+    config = load_config(arguments)
+    config.load_from = arguments.checkpoint
+    config.resume = False
+    start_processes(config)
+    runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+    if arguments.out:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=arguments.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,55 @@
+"""Train a recipe: `mim train mmxattn CONFIG`, or `python tools/train.py CONFIG`."""
+from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
+
+# isort: split
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+
+def use_amp(config: Config) -> None:
+    """Train in mixed precision."""
+    kind = config.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise SystemExit(f'--amp replaces an OptimWrapper and this recipe has a {kind}: leave --amp out.')
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def scale_learning_rate(config: Config) -> None:
+    """Let the learning rate follow the batch size, from the batch size that the recipe was written for."""
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise SystemExit('--auto-scale-lr needs the batch size that the learning rate was chosen for: add '
+                         '--cfg-options auto_scale_lr.base_batch_size=16')
+    config.auto_scale_lr.enable = True
+
+
+def resume(config: Config, checkpoint: str) -> None:
+    """Go on from ``checkpoint``; 'auto' is the newest one in work_dir and, where there is none, a start as usual."""
+    if checkpoint == 'auto':
+        checkpoint = find_latest_checkpoint(config.work_dir)
+    if checkpoint:
+        config.resume, config.load_from = True, checkpoint
+
+
+def main():
+    parser = option_parser('Train a recipe.')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='let the learning rate follow the batch size')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from this checkpoint, or from the newest one in the work folder')
+    arguments = parser.parse_args()
+    config = load_config(arguments)
+    if arguments.amp:
+        use_amp(config)
+    if arguments.auto_scale_lr:
+        scale_learning_rate(config)
+    if arguments.resume:
+        resume(config, arguments.resume)
+    start_processes(config)
+    runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
