@@ -4,8 +4,10 @@ Everything is written to a JSON file as it is known. Stopped and called again, :
 trainings from their last checkpoint, and what is finished is not done twice.
 """
 
+import io
 import itertools
 import json
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -97,7 +99,8 @@ def compare(configs, work_dir, name='comparison', shape=None, seed=0, turns=40, 
         configs (list[str | Path]): Two or more config files, the stock one first.
         work_dir (str | Path): One folder a recipe is made here, and ``NAME.json``.
         name (str): Of the result file.
-        shape (tuple[int, int], optional): Height and width in pixels to count complexity at; else the first recipe's.
+        shape (tuple[int, int], optional): Height and width in pixels to count complexity at. By default what the
+            first recipe tells, else the size of its first test image.
         seed (int): Each is trained with this one.
         turns (int): How often inference is timed; a training step a quarter as often.
         options (dict, optional): Dotted config keys and values that replace those of every recipe.
@@ -121,8 +124,9 @@ def compare(configs, work_dir, name='comparison', shape=None, seed=0, turns=40, 
         candidate.training = finished_training(folder)
         if candidate.training:
             say(f'{candidate.name} is trained already (delete {folder} to train it anew).')
-    if path.is_file() and _still_holds(Comparison.load(path), result):
-        return Comparison.load(path)
+    before = _earlier_result(path)
+    if before is not None and _still_holds(before, result):
+        return before
 
     _say_changes(result.candidates, say)
     for candidate, cfg in zip(result.candidates, cfgs):
@@ -181,6 +185,13 @@ def _short(value, width=60):
     return value if len(value) <= width else value[:width - 3] + '...'
 
 
+def _earlier_result(path):
+    try:
+        return Comparison.load(path)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
+        return None
+
+
 def _still_holds(before, now):
     """Whether an earlier result is finished, and of the same recipes, trainings and machine."""
     def identity(comparison):
@@ -218,4 +229,5 @@ def _batches(loader, number, seed=0):
     loader = dict(loader, num_workers=0, persistent_workers=False)
     loader.pop('prefetch_factor', None)
     set_random_seed(seed)  # for the augmentation
-    return list(itertools.islice(Runner.build_dataloader(loader, seed=seed), number))
+    with redirect_stdout(io.StringIO()):  # pycocotools tells that it reads annotations
+        return list(itertools.islice(Runner.build_dataloader(loader, seed=seed), number))

@@ -8,7 +8,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
 
 
 def load_recipe(path, options=None, seed=None):
@@ -49,9 +48,15 @@ def build_model(cfg):
 
     Returns:
         torch.nn.Module: The model in evaluation mode, on the CPU, SyncBN turned into BN.
+
+    Raises:
+        ValueError: The recipe's model cannot be built.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model: nn.Module = MODELS.build(copy.deepcopy(cfg.model))  # some detectors write into the config they are given
+    try:
+        model = MODELS.build(copy.deepcopy(cfg.model))  # a copy, for some detectors write into their config
+    except Exception as error:  # whatever a component makes of its arguments
+        raise ValueError(f'The model of {cfg.filename} cannot be built ({type(error).__name__}: {error}).') from error
     model = revert_sync_batchnorm(model)
     model.eval()  # not chained: mmdet's ResNet.eval() returns None
     return model

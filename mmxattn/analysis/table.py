@@ -1,7 +1,7 @@
 """The comparison as a table: one row a quantity, one column a recipe, each set against the first."""
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from .speed import ratio, spread
 
@@ -47,7 +47,7 @@ def build_table(comparison):
         rich.table.Table: To be printed by rich.
     """
     height, width = comparison.shape
-    table = Table('', title='Side by side')
+    table = Table(Column(no_wrap=True), title='Side by side')
     for label in labels(comparison):
         table.add_column(label, justify='right', overflow='fold')
     candidates = comparison.candidates
@@ -67,7 +67,7 @@ def build_table(comparison):
 
 
 def labels(comparison):
-    """Column heads: of each config's name the words that not all of them share.
+    """Column heads: of each config's name the words that not all of them share; a first one without any is 'stock'.
 
     Args:
         comparison (Comparison): Its candidates' names are used.
@@ -79,6 +79,7 @@ def labels(comparison):
     words = [name.split('_') for name in names]
     shared = set(words[0]).intersection(*words)
     short = ['_'.join(word for word in own if word not in shared) for own in words]
+    short[0] = short[0] or 'stock'
     return short if all(short) and len(set(short)) == len(short) else names
 
 

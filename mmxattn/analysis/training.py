@@ -6,6 +6,7 @@ or random numbers reach the next. This side shows its progress and keeps its log
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -106,7 +107,8 @@ def write_json(path, data):
 
 def _progress_bar():
     interval = 0.5 if sys.stderr.isatty() else 15  # seconds; a log file wants a line now and then, not a film
-    return tqdm(unit='step', mininterval=interval, smoothing=0.05, dynamic_ncols=True,
+    columns = shutil.get_terminal_size().columns  # tqdm's own look hides the bar where a terminal has no height
+    return tqdm(unit='step', mininterval=interval, smoothing=0.05, ncols=columns, nrows=20,
                 bar_format='  {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}')
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from mmxattn.analysis import Comparison, compare, runner_process
+from mmxattn.analysis.comparison import _earlier_result
 from mmxattn.analysis.recipe import load_recipe
 from mmxattn.analysis.training import finished_training, last_checkpoint, write_json
 
@@ -72,6 +73,13 @@ def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_pa
     assert len(list((tmp_path / 'work').glob('wide-*'))) == 2
 
 
+@pytest.mark.parametrize('text', ['', '[]', '{"candidates": [{"name": "of another version"}]}'])
+def test_a_result_that_cannot_be_read_is_none(tmp_path, text):
+    (tmp_path / 'result.json').write_text(text)
+    assert _earlier_result(tmp_path / 'result.json') is None
+    assert _earlier_result(tmp_path / 'nowhere.json') is None
+
+
 def test_a_training_that_ended_before_its_evaluation_is_evaluated(toy_recipe, tmp_path, steps):
     config, folder = toy_recipe('toy'), tmp_path / 'run'
     runner_process.run(config, folder)
@@ -90,7 +98,8 @@ def test_ctrl_c_stops_the_training_process(toy_recipe, tmp_path, steps):
                'from mmxattn.analysis.training import train\n'
                'train(load_recipe(sys.argv[1]), Path(sys.argv[2]), "long")')
     process = subprocess.Popen([sys.executable, '-c', program, tmp_path / 'long.py', tmp_path / 'run'],
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # for background jobs
     wait_for(lambda: last_checkpoint(tmp_path / 'run'))
     process.send_signal(signal.SIGINT)  # to the parent alone: the child must end with it
     assert process.wait(timeout=60) != 0

@@ -34,6 +34,12 @@ def test_the_fingerprint_follows_the_resolved_config(toy_recipe):
     assert fingerprint(cfg) != fingerprint(load_recipe(toy_recipe('toy', width=5)))
 
 
+def test_a_model_that_cannot_be_built_is_told_with_its_recipe(toy_recipe):
+    cfg = load_recipe(toy_recipe('toy'), {'model.depth': 50})
+    with pytest.raises(ValueError, match="model of .*toy.py cannot be built .*'depth'"):
+        build_model(cfg)
+
+
 def test_building_leaves_the_recipe_alone(toy_recipe):
     cfg = load_recipe(toy_recipe('toy'))
     before = fingerprint(cfg)

@@ -53,7 +53,8 @@ def test_a_segmentors_table_is_in_percent():
 
 @pytest.mark.parametrize('names, expected', [
     (['r18_fpn_digits', 'r18_fine-fpn_digits'], ['fpn', 'fine-fpn']),
-    (['b0_digits', 'b0_cla_digits'], ['b0_digits', 'b0_cla_digits']),  # without the shared words the first has none
+    (['b0_digits', 'b0_cla_digits'], ['stock', 'cla']),
+    (['b0_cla_digits', 'b0_digits'], ['b0_cla_digits', 'b0_digits']),
     (['same', 'same'], ['same', 'same']),
     (['a_1', 'a_2', 'b_2'], ['a_1', 'a_2', 'b_2']),
 ])
