@@ -8,6 +8,9 @@ SETUP   = $(or $(PYTHON),python3) requirements/install.py --stack $(STACK) \
           $(if $(PYTHON),--rebuild-with-this-python)
 ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 
+# Threads that wait spin by default; where anything else runs on the machine, a training step then takes many times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test clean
 

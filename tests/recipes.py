@@ -14,7 +14,8 @@ PART_FOLDERS = ('fine', 'scsa', 'cfsam', 'cla')
 
 def part_recipes():
     """The recipes over stock ones: (folder/name, path)."""
-    return [(f'{folder}/{path.stem}', path) for folder in PART_FOLDERS for path in sorted((CONFIGS / folder).glob('*.py'))]
+    paths = [path for folder in PART_FOLDERS for path in sorted((CONFIGS / folder).glob('*.py'))]
+    return [(f'{path.parent.name}/{path.stem}', path) for path in paths]
 
 
 def stock(package, name):
@@ -73,7 +74,8 @@ def detection_sample(model, size, num_objects, generator):
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     height, width = size
-    extent = torch.linspace(0.1, 0.9, num_objects)[:, None] * (0.8 + 0.2 * torch.rand(num_objects, 2, generator=generator))
+    extent = 0.8 + 0.2 * torch.rand(num_objects, 2, generator=generator)
+    extent = extent * torch.linspace(0.1, 0.9, num_objects)[:, None]
     corner = torch.rand(num_objects, 2, generator=generator) * (1 - extent)  # objects for every level
     boxes = torch.cat((corner, corner + extent), 1) * torch.tensor([width, height, width, height])
     masks = torch.zeros(num_objects, height, width, dtype=torch.uint8)

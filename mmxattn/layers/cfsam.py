@@ -13,7 +13,7 @@ Beside the paper's text:
   paper's two parts are meant for the 1,940 tokens of an SSD300;
 * ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
 """
-from typing import Callable, List, Optional, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class Block(nn.Module):
 class LocalFeatures(nn.Module):
     """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1)."""
 
-    def __init__(self, in_channels: int, channels: int, norm: Optional[Callable], act: Callable[[], nn.Module]):
+    def __init__(self, in_channels: int, channels: int, norm: Callable | None, act: Callable[[], nn.Module]):
         super().__init__()
         self.conv3x3 = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=norm is None)
         self.norm = nn.Identity() if norm is None else norm(in_channels)
@@ -98,8 +98,8 @@ class CFSAM(nn.Module):
                  num_heads: int = 4,
                  mlp_ratio: float = 2,
                  num_parts: int = 2,
-                 tokens_per_part: Optional[int] = None,
-                 norm: Optional[Callable[[int], nn.Module]] = nn.BatchNorm2d,
+                 tokens_per_part: int | None = None,
+                 norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
                  act: Callable[[], nn.Module] = nn.SiLU,
                  residual: bool = False,
                  zero_init: bool = False):
@@ -157,7 +157,7 @@ class CFSAM(nn.Module):
         x = x.unflatten(0, (batch, parts)).transpose(1, 2).flatten(1, 2)  # (B, N, C)
         return resample(x, length)
 
-    def forward(self, maps: Sequence[Tensor]) -> List[Tensor]:
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         self.check(maps)
         local = [extract(x) for extract, x in zip(self.local, maps)]
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in local], dim=1)  # Eq. 1: (B, N, C)

@@ -17,7 +17,7 @@ Beside the paper's text:
   the cheaper of the two orders is taken, by counting;
 * maps that d does not divide are padded with zeros on the right and at the bottom.
 """
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F

@@ -10,7 +10,7 @@ Beside the paper's text:
   cheaper than a map (Eq. 11 and 12);
 * ``zero_init`` (not in the paper) doubles the gates and starts each of them at exactly 1.
 """
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class SCSA(nn.Module):
                  zero_init: bool = False):
         super().__init__()
         if len(kernel_sizes) != 4 or any(k < 1 or k % 2 == 0 for k in kernel_sizes):
-            raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be four odd lengths, such as (3, 5, 7, 9).')
+            raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be four odd lengths, as (3, 5, 7, 9) are.')
         if channels < 4 or channels % 4:
             raise ValueError(f'SCSA: channels={channels} is not divisible by its 4 channel groups.')
         if window_size < 1:

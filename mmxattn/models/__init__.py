@@ -10,13 +10,13 @@ from .plugins.scsa import SCSA  # noqa: E402
 __all__ = ['CFSAMNeck', 'SCSA']
 
 if installed('mmdet'):
-    from .necks.fine_fpn import FINEFPN  # noqa: F401
+    from .necks.fine_fpn import FINEFPN
     __all__ += ['FINEFPN']
 else:
     MODELS.register_module(name='FINEFPN', module=stand_in('FINEFPN', 'mmdet'))
 
 if installed('mmseg'):
-    from .decode_heads.cla_segformer_head import CLASegformerHead  # noqa: F401
+    from .decode_heads.cla_segformer_head import CLASegformerHead
     __all__ += ['CLASegformerHead']
 else:
     MODELS.register_module(name='CLASegformerHead', module=stand_in('CLASegformerHead', 'mmseg'))

@@ -24,7 +24,7 @@ def test_every_recipe_is_listed_once_under_its_own_name():
 
 
 def test_collections_lead_to_files_that_are_there():
-    for path, file in entries().items():
+    for file in entries().values():
         [collection] = file['Collections']
         assert (ROOT / collection['README']).is_file()
         assert (ROOT / collection['Code']['URL']).is_file()

@@ -66,7 +66,8 @@ def test_one_value_a_channel_trains_with_running_statistics():
     assert norm.weight.grad is not None
 
 
-@pytest.mark.parametrize('norm, act', [(None, nn.ReLU), (nn.BatchNorm2d, nn.GELU), (lambda c: nn.GroupNorm(4, c), nn.SiLU)])
+@pytest.mark.parametrize('norm, act', [(None, nn.ReLU), (nn.BatchNorm2d, nn.GELU),
+                                       (lambda c: nn.GroupNorm(4, c), nn.SiLU)])
 def test_norm_and_activation_as_given(norm, act):
     layer = small(norm=norm, act=act)
     assert (layer.local[0].conv3x3.bias is None) == (norm is not None)

@@ -1,5 +1,5 @@
 """SegFormer's decode head with cross-layer attention."""
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmseg.models.decode_heads import SegformerHead
@@ -40,7 +40,7 @@ class CLASegformerHead(SegformerHead):
     """
 
     def __init__(self,
-                 pairs: Sequence[Tuple[int, int]] = ((1, 2), (0, 3)),
+                 pairs: Sequence[tuple[int, int]] = ((1, 2), (0, 3)),
                  patch_size: int = 1,
                  zero_init: bool = False,
                  **kwargs):
@@ -83,7 +83,7 @@ class CLASegformerHead(SegformerHead):
         return self.cls_seg(x)
 
 
-def check_pairs(pairs: Sequence[Tuple[int, int]], num_levels: int) -> Tuple[Tuple[int, int], ...]:
+def check_pairs(pairs: Sequence[tuple[int, int]], num_levels: int) -> tuple[tuple[int, int], ...]:
     """The pairs as tuples, or one ValueError that says which of them does not fit."""
     pairs = tuple(tuple(pair) for pair in pairs)
     for pair in pairs:

@@ -1,5 +1,5 @@
 """CFSAM as a neck that stands after any other."""
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.model import BaseModule
@@ -36,18 +36,18 @@ class CFSAMNeck(BaseModule):
 
     def __init__(self,
                  in_channels: Sequence[int],
-                 levels: Optional[Sequence[int]] = None,
+                 levels: Sequence[int] | None = None,
                  channels: int = 256,
                  depth: int = 3,
                  num_heads: int = 4,
                  mlp_ratio: float = 2,
                  num_parts: int = 2,
-                 tokens_per_part: Optional[int] = None,
-                 norm_cfg: Optional[dict] = dict(type='BN'),
+                 tokens_per_part: int | None = None,
+                 norm_cfg: dict | None = dict(type='BN'),
                  act_cfg: dict = dict(type='SiLU'),
                  residual: bool = False,
                  zero_init: bool = False,
-                 init_cfg: Optional[dict] = None):
+                 init_cfg: dict | None = None):
         super().__init__(init_cfg)
         levels = list(range(len(in_channels))) if levels is None else list(levels)
         if any(not 0 <= i < len(in_channels) for i in levels) or len(set(levels)) != len(levels):
@@ -75,7 +75,7 @@ class CFSAMNeck(BaseModule):
         if self.zero_init:
             self.cfsam.zero_output()
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps -> maps of the same shapes."""
         if len(inputs) != len(self.in_channels):
             raise ValueError(f'CFSAMNeck: got {len(inputs)} levels; in_channels={self.in_channels} asks for '

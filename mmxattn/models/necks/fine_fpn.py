@@ -1,5 +1,5 @@
 """FPN whose top-down fusions are aligned by FINE."""
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
@@ -36,8 +36,8 @@ class FINEFPN(FPN):
 
     def __init__(self,
                  *args,
-                 kernel_sizes: Optional[Sequence[int]] = None,
-                 fine_cfg: Optional[dict] = None,
+                 kernel_sizes: Sequence[int] | None = None,
+                 fine_cfg: dict | None = None,
                  zero_init: bool = False,
                  **kwargs):
         super().__init__(*args, **kwargs)
@@ -50,7 +50,7 @@ class FINEFPN(FPN):
         self.fine = nn.ModuleList(
             FINE(self.out_channels, k, zero_init=zero_init, **(fine_cfg or {})) for k in kernel_sizes)
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps of the backbone, fine to coarse, -> ``num_outs`` maps of ``out_channels``, fine to coarse."""
         if len(inputs) != len(self.in_channels):
             raise ValueError(f'FINEFPN: got {len(inputs)} levels; in_channels={list(self.in_channels)} asks for '
@@ -59,7 +59,7 @@ class FINEFPN(FPN):
         self.fuse(laterals)
         return self.outputs(inputs, laterals)
 
-    def fuse(self, laterals: List[Tensor]) -> None:
+    def fuse(self, laterals: list[Tensor]) -> None:
         """Top-down pathway, in place: each level, aligned with the fused one above, plus that one upsampled."""
         for step, i in enumerate(range(len(laterals) - 2, -1, -1)):
             low, high = laterals[i], laterals[i + 1]
@@ -68,7 +68,7 @@ class FINEFPN(FPN):
             size = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
             laterals[i] = low + F.interpolate(high, **size, **self.upsample_cfg)
 
-    def outputs(self, inputs: Sequence[Tensor], laterals: List[Tensor]) -> Tuple[Tensor, ...]:
+    def outputs(self, inputs: Sequence[Tensor], laterals: list[Tensor]) -> tuple[Tensor, ...]:
         """FPN's 3x3 convolutions and its extra levels."""
         outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
         extra = self.num_outs - len(outs)
