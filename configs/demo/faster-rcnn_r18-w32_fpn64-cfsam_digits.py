@@ -1,3 +1,6 @@
 _base_ = './faster-rcnn_r18-w32_fpn64_digits.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-model = dict(neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[64] * 5, channels=64, depth=1, tokens_per_part=256)])
+model = dict(neck=[
+    {{_base_.model.neck}},
+    dict(type='CFSAMNeck', in_channels=[64] * 5, channels=64, depth=1, tokens_per_part=256)
+])

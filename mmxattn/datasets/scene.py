@@ -7,10 +7,10 @@ import numpy as np
 from .drawing import ONE, draw, ellipse, enlarge, stroke, texture
 
 EDGE, CORE = 2, 9  # ink (0..16) where a digit begins, and where it is solid
-# Heights [low, high) in pixels and least width in percent of the height. A digit
-# comes out a little lower, 8 to 128 in all. Its mask fills about two thirds of its
-# box, so these give COCO's small (area < 32^2), medium and large (area > 96^2).
-SMALL, MEDIUM, LARGE = (9, 39, 60), (39, 112, 60), (129, 133, 100)
+# Heights [low, high) in pixels, widths [least, most) in percent of the height; a
+# digit comes out a little lower, 8 to 128 in all. Its mask fills about two thirds
+# of its box, so these give COCO's small (area < 32^2), medium and large (> 96^2).
+SMALL, MEDIUM, LARGE = (9, 39, 65, 91), (39, 112, 65, 91), (129, 133, 100, 101)
 MAX_SIZE = 132
 
 
@@ -99,14 +99,14 @@ def render(rng, sources, size=160):
 
 def _plan(rng, size):
     """What to paint, largest first: (kind, height, width) in pixels."""
-    small = [SMALL] * draw(rng, 1, 4)
+    small = [SMALL] * draw(rng, 2, 6)
     if draw(rng, 0, 5) < 2:  # little stands on a large digit, or it is medium
         wanted, distractors, reach = small + [LARGE], draw(rng, 0, 3), 33
     else:
-        wanted = small + [MEDIUM] * draw(rng, 1, 4)
+        wanted = small + [MEDIUM] * draw(rng, 1, 5)
         distractors, reach = draw(rng, 1, 6), 65
-    plan = [('digit', draw(rng, low, high), draw(rng, least, 101))
-            for low, high, least in wanted]
+    plan = [('digit', draw(rng, low, high), draw(rng, least, most))
+            for low, high, least, most in wanted]
     for _ in range(distractors):
         kind = ('stroke', 'blob', 'scrambled')[draw(rng, 0, 3)]
         plan.append((kind, draw(rng, 8, reach), draw(rng, 60, 141)))

@@ -82,9 +82,8 @@ def sizes_of(cfg):
     return [(97, 131)] * 2 if cfg.default_scope == 'mmseg' else [(97, 131), (75, 160)]
 
 
-@pytest.mark.parametrize('path', models_under_test())
-def test_builds_learns_and_predicts(path):
-    cfg = Config.fromfile(path)
+def learns_and_predicts(cfg):
+    """Build the model, take a loss and its gradients, predict; returns what is trainable, by name."""
     if cfg.default_scope == 'mmseg':
         cfg.model.data_preprocessor.size = (97, 131)
     model = recipes.build(cfg)
@@ -95,10 +94,6 @@ def test_builds_learns_and_predicts(path):
     loss.backward()
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert not [name for name, p in trainable.items() if p.grad is None or not torch.isfinite(p.grad).all()]
-    part = {name: p for name, p in trainable.items() if PART_KEYS[path.parent.name][1] in name}
-    assert part
-    if 'finetune' not in path.stem:  # an identity start has gradients of zero behind the zeros
-        assert not [name for name, p in part.items() if not p.grad.any()]
     model.eval()
     with torch.no_grad():
         predictions = model.test_step(copy.deepcopy(batch))
@@ -108,6 +103,22 @@ def test_builds_learns_and_predicts(path):
             assert prediction.pred_sem_seg.data.shape == (1, *image.shape[1:])
         else:
             assert torch.isfinite(prediction.pred_instances.scores).all()
+    return trainable
+
+
+@pytest.mark.parametrize('path', models_under_test())
+def test_builds_learns_and_predicts(path):
+    trainable = learns_and_predicts(Config.fromfile(path))
+    part = {name: p for name, p in trainable.items() if PART_KEYS[path.parent.name][1] in name}
+    assert part
+    if 'finetune' not in path.stem:  # an identity start has gradients of zero behind the zeros
+        assert not [name for name, p in part.items() if not p.grad.any()]
+
+
+@pytest.mark.parametrize('name', [path.stem for path in sorted((recipes.CONFIGS / 'demo').glob('*.py'))
+                                  if path.stem.endswith(('bccd', 'camvid'))])
+def test_recipes_for_real_images_build_learn_and_predict(name):
+    assert learns_and_predicts(Config.fromfile(recipes.CONFIGS / 'demo' / f'{name}.py'))
 
 
 def finetune_recipes():

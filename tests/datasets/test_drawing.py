@@ -10,7 +10,8 @@ from PIL import Image
 from mmxattn.datasets import drawing
 
 
-@pytest.mark.parametrize('source, target', [((8, 8), (8, 8)), ((8, 5), (37, 128)), ((1, 3), (9, 4)), ((48, 48), (17, 31))])
+@pytest.mark.parametrize('source, target', [((8, 8), (8, 8)), ((8, 5), (37, 128)), ((1, 3), (9, 4)),
+                                            ((48, 48), (17, 31))])
 def test_enlarge_is_bilinear_interpolation(source, target):
     grid = np.random.RandomState(0).randint(0, 17, source)
     wanted = F.interpolate(torch.tensor(grid)[None, None].double(), size=target, mode='bilinear', align_corners=False)

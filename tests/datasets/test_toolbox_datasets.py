@@ -20,14 +20,16 @@ def scenes(tmp_path_factory):
 
 def annotations(scenes, split):
     data = json.loads(Path(digit_scenes.write(**scenes), f'{split}.json').read_text())
-    return {info['id']: [ann for ann in data['annotations'] if ann['image_id'] == info['id']] for info in data['images']}
+    return {info['id']: [ann for ann in data['annotations'] if ann['image_id'] == info['id']]
+            for info in data['images']}
 
 
 @pytest.mark.parametrize('split, length', [('train', 4), ('test', 3)])
 def test_detection_gives_what_the_file_says(scenes, split, length):
     pytest.importorskip('mmdet')
     init_default_scope('mmdet')
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)]
+    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)
+    pipeline = [dict(type='LoadImageFromFile'), load]
     dataset = OURS.build(dict(type='DigitScenesDataset', split=split, scenes=scenes, pipeline=pipeline))
     assert len(dataset) == length and dataset.metainfo['classes'] == tuple('0123456789')
     wanted = annotations(scenes, split)
@@ -39,7 +41,9 @@ def test_detection_gives_what_the_file_says(scenes, split, length):
         assert np.array_equal(item['gt_bboxes'].numpy(), boxes)
         assert item['gt_bboxes_labels'].tolist() == [ann['category_id'] - 1 for ann in anns]
         assert item['gt_masks'].masks.sum((1, 2)).tolist() == [ann['area'] for ann in anns]
-        labels = sum(mask.astype(int) * (label + 1) for mask, label in zip(item['gt_masks'].masks, item['gt_bboxes_labels']))
+        labels = np.zeros((160, 160), int)
+        for mask, label in zip(item['gt_masks'].masks, item['gt_bboxes_labels']):
+            labels += mask * (label + 1)
         assert np.array_equal(item['gt_seg_map'], labels)
 
 

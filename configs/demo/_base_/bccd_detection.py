@@ -40,6 +40,11 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=10, val_interval=2)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=10)
+]
 # cells of one class make up 85% of the boxes: read the AP of each class
 val_evaluator = dict(ann_file=data_root + 'coco/test.json', classwise=True)
 test_evaluator = val_evaluator

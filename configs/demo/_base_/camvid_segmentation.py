@@ -37,5 +37,10 @@ val_dataloader = dict(
         test_mode=True,
         pipeline={{_base_.val_dataloader.dataset.pipeline}}))
 test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=30, val_interval=5)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=30)
+]
 val_evaluator = dict(ignore_index=11)
 test_evaluator = val_evaluator
