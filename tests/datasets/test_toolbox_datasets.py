@@ -63,6 +63,18 @@ def test_segmentation_gives_the_label_maps(scenes, split, length):
         assert 0 < (item['gt_seg_map'] > 0).sum() and item['gt_seg_map'].max() <= 10
 
 
+def test_digits_can_be_one_class(scenes):
+    pytest.importorskip('mmseg')
+    init_default_scope('mmseg')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    cfg = dict(type='DigitScenesSegDataset', split='test', scenes=scenes, pipeline=pipeline)
+    apart, merged = (OURS.build(dict(cfg, merge_digits=merge)) for merge in (False, True))
+    assert merged.metainfo['classes'] == ('background', 'digit') and len(merged.metainfo['palette']) == 2
+    for eleven, two in zip(apart, merged):
+        assert eleven['gt_seg_map'].max() > 1
+        assert np.array_equal(two['gt_seg_map'], eleven['gt_seg_map'] > 0)
+
+
 @pytest.mark.parametrize('name', ['DigitScenesDataset', 'DigitScenesSegDataset'])
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
 def test_is_found_under_any_scope_and_written_when_absent(name, scope, tmp_path):

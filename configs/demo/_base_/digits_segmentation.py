@@ -1,27 +1,28 @@
-"""Digit scenes for a segmentor: data, metric, schedule and runtime, for two CPU cores."""
+"""Digit scenes for a segmentor, digits against all else: data, metric, schedule and runtime, for two CPU cores."""
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='DigitScenesSegDataset', split='train', pipeline=train_pipeline))
+    dataset=dict(type='DigitScenesSegDataset', split='train', merge_digits=True, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=20,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='DigitScenesSegDataset', split='test', test_mode=True, pipeline=train_pipeline))
+    dataset=dict(
+        type='DigitScenesSegDataset', split='test', merge_digits=True, test_mode=True, pipeline=train_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=8)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=5)
 ]
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))
 
