@@ -12,7 +12,7 @@ import numpy as np
 from .drawing import png
 from .scene import MAX_SIZE, render, split_sources
 
-VERSION = 1  # raise it whenever any byte changes: old folders then stay unused
+VERSION = 2  # raise it whenever any byte changes: old folders then stay unused
 CLASSES = tuple('0123456789')
 PALETTE = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200),
            (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230),
