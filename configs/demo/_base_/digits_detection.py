@@ -1,5 +1,5 @@
 """Digit scenes for a detector: data, metric and optimizer, for two CPU cores."""
-_base_ = './cpu_4e.py'
+_base_ = './cpu_6e.py'
 digit_scenes = __import__('mmxattn.datasets.digit_scenes', fromlist=['data_root']).data_root()
 
 train_pipeline = [

@@ -1,5 +1,5 @@
 """Digit scenes for a segmentor, digits against all else: data, metric and optimizer, for two CPU cores."""
-_base_ = './cpu_4e.py'
+_base_ = './cpu_6e.py'
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(
     batch_size=8,
