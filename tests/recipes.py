@@ -23,6 +23,19 @@ def stock(package, name):
     return Config.fromfile(f'{__import__(package).__path__[0]}/.mim/configs/{name}')
 
 
+def flatten(cfg, prefix=''):
+    """A nested dict as dotted keys and their values."""
+    if isinstance(cfg, dict):
+        return {key: value for k, v in cfg.items() for key, value in flatten(v, f'{prefix}{k}.').items()}
+    return {prefix[:-1]: cfg}
+
+
+def difference(ours, theirs):
+    """The dotted keys in which two recipes differ."""
+    a, b = flatten(ours.to_dict()), flatten(theirs.to_dict())
+    return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
+
+
 def prepare(model):
     """A model's cfg for a test: nothing to download, a live residual branch, heads and proposals that take seconds.
 

@@ -3,7 +3,7 @@ import copy
 
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 import recipes
 
@@ -35,17 +35,6 @@ def stock_of(path):
     return Config.fromfile(base)
 
 
-def flatten(cfg, prefix=''):
-    if isinstance(cfg, (dict, ConfigDict)):
-        return {k: v for key, value in cfg.items() for k, v in flatten(value, f'{prefix}{key}.').items()}
-    return {prefix[:-1]: cfg}
-
-
-def difference(ours, stock):
-    a, b = flatten(ours.to_dict()), flatten(stock.to_dict())
-    return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
-
-
 @pytest.mark.parametrize('path', all_recipes())
 def test_changes_the_part_and_nothing_else(path):
     allowed = [PART_KEYS[path.parent.name][0], 'custom_imports']
@@ -53,7 +42,7 @@ def test_changes_the_part_and_nothing_else(path):
         allowed += SCHEDULE_KEYS
     if 'finetune' in path.stem:
         allowed += ['load_from']
-    changed = difference(Config.fromfile(path), stock_of(path))
+    changed = recipes.difference(Config.fromfile(path), stock_of(path))
     assert 'custom_imports.imports' in changed
     assert any(key.startswith(allowed[0]) for key in changed)
     assert not [key for key in changed if not key.startswith(tuple(allowed))]
