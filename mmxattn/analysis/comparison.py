@@ -56,7 +56,7 @@ class Candidate:
         """The inverse of ``dataclasses.asdict``."""
         shaped = dict(entry, changes=[Change(**change) for change in entry['changes']])
         if entry['complexity']:
-            shaped['complexity'] = Complexity(**dict(entry['complexity'], shape=tuple(entry['complexity']['shape'])))
+            shaped['complexity'] = Complexity.from_dict(entry['complexity'])
         if entry['training']:
             shaped['training'] = Training(**entry['training'])
         return cls(**shaped)

@@ -1,5 +1,7 @@
 """Counts against formulas by hand, and against published and independently measured ones."""
 
+from dataclasses import asdict
+
 import mmdet
 import mmseg
 import pytest
@@ -7,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmxattn.analysis.complexity import complexity, count_macs
+from mmxattn.analysis.complexity import Complexity, complexity, count_macs
 from mmxattn.analysis.recipe import build_model, load_recipe
+from mmxattn.analysis.second_count import SecondCount
 
 
 def stock(package, name):
@@ -77,6 +80,40 @@ def test_a_segmentor():
     assert counted.parameters == 3_753_718
     cfg.model.decode_head.num_classes = 100
     assert counted.macs - complexity(cfg).macs == 50 * 256 * 128 * 128  # the classifier at a quarter of the size
+
+
+def test_each_submodule_and_what_has_no_rule():
+    counted = complexity(stock(mmdet, 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'), (64, 96))
+    modules = counted.modules
+    top = [cost for name, cost in modules.items() if '.' not in name]
+    assert sum(cost.macs for cost in top) == counted.macs
+    assert sum(cost.parameters for cost in top) == counted.parameters
+    pixels_and_channels = [(16 * 24, 256), (8 * 12, 512), (4 * 6, 1024), (2 * 3, 2048)]
+    laterals = sum(pixels * channels * 256 for pixels, channels in pixels_and_channels)
+    assert modules['neck.lateral_convs'].macs == laterals  # a list, which is never called itself
+    assert modules['neck'].type == 'FPN' and modules['neck'].flops == 2 * modules['neck'].macs
+    uncounted = {operator.name: operator for operator in counted.uncounted}
+    assert uncounted['mmcv.roi_align_forward'].elements == 1000 * 256 * 7 * 7
+    assert uncounted['aten.native_batch_norm'].calls == 53
+    assert Complexity.from_dict(asdict(counted)) == counted
+
+
+STOCK = [  # every recipe that one here stands on, at a small size
+    (mmdet, 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco'), (mmdet, 'retinanet/retinanet_r50_fpn_1x_coco'),
+    (mmdet, 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco'), (mmdet, 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'),
+    (mmdet, 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco'), (mmdet, 'faster_rcnn/faster-rcnn_r101_fpn_1x_coco'),
+    (mmdet, 'cascade_rcnn/cascade-rcnn_r101_fpn_1x_coco'), (mmdet, 'retinanet/retinanet_r101_fpn_1x_coco'),
+    (mmdet, 'ssd/ssd300_coco'), (mmdet, 'pascal_voc/ssd300_voc0712'),
+    (mmseg, 'upernet/upernet_r50_4xb4-160k_ade20k-512x512'), (mmseg, 'upernet/upernet_r101_4xb4-160k_ade20k-512x512'),
+    (mmseg, 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512'),
+    (mmseg, 'segformer/segformer_mit-b1_8xb2-160k_ade20k-512x512'),
+]
+
+
+@pytest.mark.parametrize('package, name', STOCK, ids=[name.split('/')[1] for _, name in STOCK])
+def test_two_counters_agree_on_every_stock_recipe(package, name):
+    counted = complexity(stock(package, f'{name}.py'), None if 'ssd' in name else (64, 96))
+    assert counted.second == SecondCount(counted.macs, [])
 
 
 def test_a_model_does_not_tell_its_size():
