@@ -7,7 +7,7 @@ from .toolboxes import installed
 from .version import __version__
 
 if installed('mmengine', 'mmcv'):
-    from . import compat, datasets, models  # noqa: F401  they register what they hold
+    from . import compat, datasets, evaluation, models  # noqa: F401  they register what they hold
 
     compat.apply()
 

@@ -1,0 +1,16 @@
+"""Metrics that the papers report and the stock toolboxes lack.
+
+The modules work on plain data: COCO-style dicts, label maps, counts. Those on boxes need pycocotools, which mmdet
+brings, and are imported by their own names; ``SmallIoUMetric`` is for recipes of mmseg.
+"""
+from ..registry import METRICS
+from ..toolboxes import installed, stand_in
+from .small_iou import small_classes
+
+__all__ = ['SmallIoUMetric', 'small_classes']
+
+if installed('mmseg'):
+    from .small_iou_metric import SmallIoUMetric
+else:
+    SmallIoUMetric = stand_in('SmallIoUMetric', 'mmseg')
+    METRICS.register_module(module=SmallIoUMetric)
