@@ -9,8 +9,8 @@ SETUP   = $(or $(PYTHON),python3) requirements/install.py --stack $(STACK) \
 ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 
 # Threads that wait spin for long by default; where anything else runs on the machine, a training step then takes many
-# times as long. A short spin costs a quarter on an idle one.
-export GOMP_SPINCOUNT ?= 1000
+# times as long. A short spin costs little on an idle one.
+export GOMP_SPINCOUNT ?= 4000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test clean

@@ -132,6 +132,7 @@ class Environment:
         self.pip('the toolboxes', '-r', here / 'environment' / f'{self.stack_name}.txt', '-c', pin, lock=lock)
         # mim declares opendatalab, which pins setuptools to 60.2 and which only `mim download --dataset` runs.
         self.pip(self.stack.mim, '--no-deps', self.stack.mim, lock=lock)
+        self.pip('grad-cam', '--no-deps', '-r', here / 'environment' / 'no-deps.txt', lock=lock)
         self.lay_headless_opencv(lock)
         wheel = mmcv_wheel(self.python, facts, self.stack.mmcv)
         if self.stack.mmcv.split('==')[1] != self._version(self.stack.mmcv) or not self._from(wheel):

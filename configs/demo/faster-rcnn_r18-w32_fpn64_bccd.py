@@ -1,3 +1,5 @@
 _base_ = ['_base_/faster-rcnn_r18-w32_fpn64.py', '_base_/bccd_detection.py']
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-model = dict(roi_head=dict(bbox_head=dict(num_classes=3)))
+model = dict(
+    rpn_head=dict(anchor_generator=dict(ratios=[1.0])),  # cells are round
+    roi_head=dict(bbox_head=dict(num_classes=3)))

@@ -1,11 +1,12 @@
-"""What a person looks at to decide between two models: complexity, speed, and the side-by-side comparison."""
+"""What a person looks at to decide between two models: costs, speed, accuracy, pictures, and the comparison of all."""
 
 from .accuracy import Accuracy, evaluate, paired_difference
-from .comparison import Comparison, compare
+from .comparison import Plan, compare
 from .complexity import Complexity, complexity, count_macs
 from .config_diff import config_diff
+from .report import print_tables, write_report
+from .result import Comparison
 from .speed import interleave, ratio
-from .table import build_table, print_table
 
-__all__ = ['Accuracy', 'Comparison', 'Complexity', 'build_table', 'compare', 'complexity', 'config_diff', 'count_macs',
-           'evaluate', 'interleave', 'paired_difference', 'print_table', 'ratio']
+__all__ = ['Accuracy', 'Comparison', 'Complexity', 'Plan', 'compare', 'complexity', 'config_diff', 'count_macs',
+           'evaluate', 'interleave', 'paired_difference', 'print_tables', 'ratio', 'write_report']

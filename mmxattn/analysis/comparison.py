@@ -1,175 +1,67 @@
-"""Two or more recipes side by side: what differs, what it costs, how good and how fast each is.
+"""Two or more recipes side by side: what differs, what it costs, how fast, how good, and what it looks at.
 
-Everything is written to a JSON file as it is known. Stopped and called again, :func:`compare` goes on from there:
-trainings from their last checkpoint, and what is finished is not done twice.
+Everything is written as soon as it is known. Stopped and called again, :func:`compare` goes on from there: trainings
+from their last checkpoint, and what is finished is not done twice.
 """
 
-import io
-import itertools
+import hashlib
 import json
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
-from importlib import import_module
+import shutil
 from pathlib import Path
 
-import torch
 from mmengine.device import get_device
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from tqdm import tqdm
 
-from . import speed
-from .complexity import Complexity, complexity
-from .config_diff import Change, config_diff
+from .accuracy import evaluate, paired_difference
+from .benchmark import benchmark
+from .complexity import complexity
+from .config_diff import config_diff
+from .environment import clock_mhz, environment
+from .inputs import made_batch, real_batches, test_batches
+from .looks import look
+from .plan import Plan
 from .recipe import build_model, fingerprint, input_shape, load_recipe
-from .training import Training, finished_training, train, write_json
+from .report import write_report
+from .result import Candidate, Comparison, Run, labels
+from .training import finished_training, train
+from .weights import load_model
 
 IMAGES = 16  # that inference is timed on, in turn
-BUDGET = 45  # seconds for each of the two timings; fewer turns on a slow machine
 
 
-@dataclass
-class Candidate:
-    """One of the recipes that are compared.
-
-    Attributes:
-        name: The config file's name without ``.py``.
-        config: Its path.
-        fingerprint: Changes with the resolved config.
-        changes: What differs from the first recipe.
-        complexity: Parameters and multiply-adds.
-        training: Metrics, training time, checkpoint; None until it is trained.
-        inference: Seconds for one image, one value a turn.
-        training_step: Seconds for one training step, likewise.
-    """
-
-    name: str
-    config: str
-    fingerprint: str
-    changes: list = field(default_factory=list)
-    complexity: Complexity = None
-    training: Training = None
-    inference: list = field(default_factory=list)
-    training_step: list = field(default_factory=list)
-
-    @classmethod
-    def from_dict(cls, entry):
-        """The inverse of ``dataclasses.asdict``."""
-        shaped = dict(entry, changes=[Change(**change) for change in entry['changes']])
-        if entry['complexity']:
-            shaped['complexity'] = Complexity.from_dict(entry['complexity'])
-        if entry['training']:
-            shaped['training'] = Training(**entry['training'])
-        return cls(**shaped)
-
-
-@dataclass
-class Comparison:
-    """The result of :func:`compare`; the first candidate is what the others are compared with.
-
-    Attributes:
-        candidates: The recipes and what is known of each.
-        shape: Height and width in pixels that complexity is counted at.
-        seed: The one that all were trained with.
-        batch_size: Images in a timed training step.
-        environment: Versions, device and threads.
-    """
-
-    candidates: list
-    shape: tuple
-    seed: int
-    batch_size: int
-    environment: dict
-
-    def save(self, path):
-        """Write it as JSON."""
-        write_json(path, asdict(self))
-
-    @classmethod
-    def load(cls, path):
-        """Read what :meth:`save` wrote."""
-        entry = json.loads(Path(path).read_text())
-        candidates = [Candidate.from_dict(candidate) for candidate in entry.pop('candidates')]
-        return cls(candidates, **dict(entry, shape=tuple(entry['shape'])))
-
-
-def compare(configs, work_dir, name='comparison', shape=None, seed=0, turns=40, options=None, say=print):
-    """Compare recipes: train each, evaluate it, count it and time it against the first.
+def compare(configs, work_dir, name='', plan=None, shape=None, options=None, say=print):
+    """Compare recipes, the first of which is the one that the others are set against.
 
     Args:
         configs (list[str | Path]): Two or more config files, the stock one first.
-        work_dir (str | Path): One folder a recipe is made here, and ``NAME.json``.
-        name (str): Of the result file.
-        shape (tuple[int, int], optional): Height and width in pixels to count complexity at. By default what the
-            first recipe tells, else the size of its first test image.
-        seed (int): Each is trained with this one.
-        turns (int): How often inference is timed; a training step a quarter as often.
+        work_dir (str | Path): Trainings and evaluations are kept here, one folder a recipe and seed.
+        name (str): The report goes into this folder of ``work_dir``; by default into itself.
+        plan (Plan, optional): What to find out. By default no training: differences, costs, speed, and pictures of
+            models with random weights.
+        shape (tuple[int, int], optional): Height and width in pixels to count and to time at, on made images. By
+            default the recipe's own, on its test images where they are there.
         options (dict, optional): Dotted config keys and values that replace those of every recipe.
         say (Callable[[str], object]): Takes the lines that tell what is being done.
 
     Returns:
-        Comparison: The result, as in ``WORK_DIR/NAME.json``.
+        Comparison: The result, as in ``report.json``.
 
     Raises:
-        ValueError: Fewer than two recipes, one that cannot be read or built, or a training that failed.
+        ValueError: Fewer than two recipes, one that cannot be read or built, a training that failed, a checkpoint that
+            does not fit, or a data set that is not there. What was found before is in the report.
     """
-    if len(configs) < 2:
-        raise ValueError(f'A comparison takes two or more config files, the stock one first; got {len(configs)}: '
-                         f'{[str(config) for config in configs]}.')
-    cfgs = [load_recipe(config, options, seed) for config in configs]
-    work_dir = Path(work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    result, path = _begin(configs, cfgs, shape, seed), work_dir / f'{name}.json'
-    folders = [work_dir / f'{candidate.name}-{candidate.fingerprint}' for candidate in result.candidates]
-    for candidate, folder in zip(result.candidates, folders):
-        candidate.training = finished_training(folder)
-        if candidate.training:
-            say(f'{candidate.name} is trained already (delete {folder} to train it anew).')
-    before = _earlier_result(path)
-    if before is not None and _still_holds(before, result):
-        return before
-
-    _say_changes(result.candidates, say)
-    for candidate, cfg in zip(result.candidates, cfgs):
-        candidate.complexity = complexity(cfg, result.shape)
-    for number, (candidate, cfg, folder) in enumerate(zip(result.candidates, cfgs, folders), 1):
-        if candidate.training is None:
-            say(f'Training {number} of {len(cfgs)}: {candidate.name}')
-            candidate.training = train(cfg, folder, candidate.name)
-        result.save(path)
-    say(f'Timing inference and training steps, the models taking turns: {2 * BUDGET} seconds at most ...')
-    _time(result.candidates, cfgs, turns)
-    result.save(path)
-    return result
+    plan = plan or Plan()
+    plan.check(len(configs))
+    work = _Work(configs, Path(work_dir), name, plan, shape, options, say)
+    say_changes(work.result.candidates, say)
+    for stage in (work.costs, work.weights, work.accuracy, work.speed, work.looks):
+        stage()
+        work.save()
+    return work.result
 
 
-def _begin(configs, cfgs, shape, seed):
-    candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(cfgs[0], cfg))
-                  for config, cfg in zip(configs, cfgs)]
-    shape = shape or input_shape(cfgs[0]) or _first_image_shape(cfgs[0])
-    return Comparison(candidates, tuple(shape), seed, cfgs[0].train_dataloader.batch_size, environment(cfgs[0]))
-
-
-def _first_image_shape(cfg):
-    batch, = _test_batches(cfg, 1)
-    return batch['inputs'][0].shape[-2:]
-
-
-def environment(cfg):
-    """Versions, device and threads: what timings depend on besides the recipe.
-
-    Args:
-        cfg (mmengine.config.Config): A recipe; its scope names the toolbox.
-
-    Returns:
-        dict[str, str | int]: By name.
-    """
-    packages = ['torch', 'mmengine', 'mmcv', cfg.get('default_scope', 'mmengine'), 'mmxattn']
-    versions = {package: import_module(package).__version__ for package in packages}
-    device = torch.cuda.get_device_name() if get_device() == 'cuda' else get_device()
-    return {**versions, 'device': device, 'threads': torch.get_num_threads()}
-
-
-def _say_changes(candidates, say):
+def say_changes(candidates, say):
+    """Tell what differs from the first candidate, key by key."""
     for candidate in candidates[1:]:
         say(f'{candidate.name} differs from {candidates[0].name} in:')
         for change in candidate.changes:
@@ -185,49 +77,224 @@ def _short(value, width=60):
     return value if len(value) <= width else value[:width - 3] + '...'
 
 
-def _earlier_result(path):
+class _Work:
+    """A comparison in the making: each stage fills a part of the result."""
+
+    def __init__(self, configs, work_dir, name, plan, shape, options, say):
+        self.work_dir, self.folder, self.plan, self.options, self.say = work_dir, work_dir / name, plan, options, say
+        self.configs = configs
+        self.cfgs = [load_recipe(config, options) for config in configs]
+        self.made_shape = tuple(shape) if shape else None
+        candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(self.cfgs[0], cfg))
+                      for config, cfg in zip(configs, self.cfgs)]
+        shape = self.made_shape or input_shape(self.cfgs[0]) or self._first_image_shape()
+        self.result = Comparison(
+            candidates, tuple(shape), environment(self.cfgs[0].get('default_scope', 'mmengine')),
+            self.cfgs[0].get('train_dataloader', {}).get('batch_size', 1))
+        self._take_over_what_holds()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self):
+        """Write the result, as report.json, and the pages made of it."""
+        write_report(self.result, self.folder)
+
+    def costs(self):
+        """Parameters and multiply-adds."""
+        for candidate, cfg in zip(self.result.candidates, self.cfgs):
+            if candidate.complexity is None:
+                self.say(f'Counting {candidate.name} at {self.result.shape[0]}x{self.result.shape[1]} pixels')
+                candidate.complexity = complexity(cfg, self.result.shape)
+
+    def weights(self):
+        """Trained weights: those that were given, or one training a recipe and seed."""
+        plan, candidates = self.plan, self.result.candidates
+        for place, candidate in enumerate(candidates):
+            if plan.checkpoints:
+                candidate.runs = _kept(candidate, [Run(None, str(plan.checkpoints[place]))])
+        if not plan.train:
+            return
+        number, total = 0, len(plan.seeds) * len(candidates)
+        runs = {candidate.name: [] for candidate in candidates}
+        for seed in plan.seeds:  # the recipes take turns, so that an interrupted run has pairs to show
+            for candidate, config in zip(candidates, self.configs):
+                number += 1
+                training = self._train(config, candidate, seed, f'{number} of {total}')
+                runs[candidate.name].append(Run(seed, training.checkpoint, training))
+                candidate.runs = _kept(candidate, runs[candidate.name])
+                self.save()
+
+    def accuracy(self):
+        """Metrics of each run, and the bootstrap of their differences."""
+        stock = self.result.candidates[0]
+        for candidate, cfg in zip(self.result.candidates, self.cfgs):
+            if cfg.get('default_scope') not in ('mmdet', 'mmseg'):
+                continue
+            for run in candidate.runs:
+                if run.accuracy is None:
+                    run.accuracy = self._evaluate(cfg, candidate, run)
+        for place, candidate in enumerate(self.result.candidates[1:], 1):
+            stage, pairs = f'differences {place}', list(zip(stock.runs, candidate.runs))
+            key = [self.plan.resamples, [[_identity(first), _identity(run)] for first, run in pairs]]
+            if self._due(stage, key):
+                candidate.differences = [self._difference(first.accuracy, run.accuracy) for first, run in pairs
+                                         if first.accuracy and run.accuracy]
+                self._done(stage, key)
+
+    def speed(self):
+        """Timings and memory."""
+        key = [self.plan.modes, self.plan.batch_sizes, self.plan.turns, self._weights_key(), self.made_shape]
+        if not self.plan.modes or not self._due('speed', key):
+            return
+        models, device = self._models(), get_device()
+        tests, trains = self._timing_batches()
+        optimizers = [cfg.get('optim_wrapper') for cfg in self.cfgs]
+        self.result.environment['clock_mhz'] = clock_mhz()
+        measured = benchmark(models, optimizers, tests, trains if all(optimizers) else [], device, self.plan.modes,
+                             self.plan.turns, self.plan.budget, self.say)
+        for candidate, speeds in zip(self.result.candidates, measured):
+            candidate.speed = speeds
+        self._done('speed', key)
+
+    def looks(self):
+        """Pictures."""
+        key = [self._weights_key(), self.made_shape]
+        if not self.plan.looks or not self._due('looks', key):
+            return
+        pictures = self.folder / 'pictures'
+        shutil.rmtree(pictures, ignore_errors=True)
+        pictures.mkdir()
+        batches = self._test_batches(self.cfgs[0], 1)
+        found = look(self._models(), self.cfgs, batches, labels(self.result),
+                     say=lambda title: self.say(f'Looked at: {title}'))
+        self.result.looks = [_saved(section, pictures, place) for place, section in enumerate(found.sections, 1)]
+        self._done('looks', key)
+
+    def _take_over_what_holds(self):
+        """Fill in what an earlier call found, as far as it still holds."""
+        try:
+            before = Comparison.load(self.folder / 'report.json')
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
+            return
+        now = self.result
+        clock = before.environment.pop('clock_mhz', None)
+        if before.environment != now.environment or before.shape != now.shape or len(before.candidates) != len(
+                now.candidates):
+            return
+        if clock is not None:
+            now.environment['clock_mhz'] = clock
+        for old, new in zip(before.candidates, now.candidates):
+            if (old.name, old.fingerprint) == (new.name, new.fingerprint):
+                new.complexity, new.speed, new.runs, new.differences = (
+                    old.complexity, old.speed, old.runs, old.differences)
+        now.looks, now.stages, now.made_images = before.looks, before.stages, before.made_images
+
+    def _train(self, config, candidate, seed, place):
+        cfg = load_recipe(config, self.options, seed)
+        folder = self.work_dir / f'{candidate.name}-{fingerprint(cfg)}'
+        title = candidate.name if len(self.plan.seeds) == 1 else f'{candidate.name}, seed {seed}'
+        if finished_training(folder):
+            self.say(f'{title} is trained already (delete {folder} to train it anew).')
+        else:
+            self.say(f'Training {place}: {title}')
+        return train(cfg, folder, title)
+
+    def _evaluate(self, cfg, candidate, run):
+        name = f'{candidate.name}-{hashlib.sha256(str(run.checkpoint).encode()).hexdigest()[:8]}'
+        folder = Path(run.checkpoint).parent / 'accuracy' if run.training else self.work_dir / 'accuracy' / name
+        self.say(f'Evaluating {candidate.name}' + ('' if run.seed is None else f', seed {run.seed}'))
+        with _Bar('image') as progress:
+            return evaluate(cfg, run.checkpoint, folder, progress)
+
+    def _difference(self, first, second):
+        with _Bar('resample') as progress:
+            intervals = paired_difference(first, second, resamples=self.plan.resamples, progress=progress)
+        return {name: dict(difference=one.difference, lower=one.lower, upper=one.upper)
+                for name, one in intervals.items()}
+
+    def _models(self):
+        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs else build_model(cfg).to(get_device())
+                for candidate, cfg in zip(self.result.candidates, self.cfgs)]
+
+    def _timing_batches(self):
+        """Test batches by size, one list a model, and one training batch a model."""
+        tests = {size: [self._test_batches(cfg, size) for cfg in self.cfgs]
+                 for size in sorted({1, *self.plan.batch_sizes})}
+        trains = []
+        for cfg in self.cfgs:
+            if self.result.made_images:
+                trains.append(made_batch(cfg, self.result.shape, self.result.batch_size))
+            elif cfg.get('train_dataloader'):
+                trains.extend(real_batches(cfg.train_dataloader, 1))
+        return tests, trains if len(trains) == len(self.cfgs) else []
+
+    def _test_batches(self, cfg, size):
+        self.result.made_images = bool(self.made_shape) or not _has_images(cfg)
+        if self.result.made_images:
+            return [made_batch(cfg, self.result.shape, size)]
+        return test_batches(cfg, size, max(1, IMAGES // size))
+
+    def _first_image_shape(self):
+        batch, = test_batches(self.cfgs[0], 1, 1)
+        return batch['inputs'][0].shape[-2:]
+
+    def _weights_key(self):
+        return [[candidate.fingerprint, *map(_identity, candidate.runs[:1])] for candidate in self.result.candidates]
+
+    def _due(self, stage, key):
+        return self.result.stages.get(stage) != _digest(key)
+
+    def _done(self, stage, key):
+        self.result.stages[stage] = _digest(key)
+
+
+class _Bar:
+    """A progress bar that is called with what is done and the total."""
+
+    def __init__(self, unit):
+        self.bar = tqdm(unit=unit, leave=False)
+
+    def __enter__(self):
+        return self.update
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def update(self, done, total):
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+
+def _kept(candidate, runs):
+    """The runs, with the accuracy that an earlier call found for the same weights."""
+    before = {_identity(run): run.accuracy for run in candidate.runs if Path(run.checkpoint).is_file()}
+    for run in runs:
+        run.accuracy = before.get(_identity(run))
+    return runs
+
+
+def _identity(run):
+    """Path, size and time of the weights' file, as text."""
+    status = Path(run.checkpoint).stat()
+    return f'{run.checkpoint}:{status.st_size}:{status.st_mtime_ns}'
+
+
+def _digest(key):
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _has_images(cfg):
     try:
-        return Comparison.load(path)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
-        return None
+        return bool(test_batches(cfg, 1, 1))
+    except Exception:  # a data set that is not there fails in its own way
+        return False
 
 
-def _still_holds(before, now):
-    """Whether an earlier result is finished, and of the same recipes, trainings and machine."""
-    def identity(comparison):
-        runs = [(candidate.fingerprint, candidate.training) for candidate in comparison.candidates]
-        return runs, comparison.shape, comparison.environment
-    return identity(before) == identity(now) and all(candidate.training_step for candidate in before.candidates)
-
-
-def _time(candidates, cfgs, turns):
-    """Fill in the timings: trained weights, real images, all models in this one process."""
-    device = get_device()
-    timer = speed.timer_for(device)
-    models, predictions, steps = [], [], []
-    for candidate, cfg in zip(candidates, cfgs):
-        model = build_model(cfg).to(device)
-        load_checkpoint(model, candidate.training.checkpoint, map_location='cpu', logger='silent')
-        models.append(model)
-        predictions.append(speed.prediction(model, _test_batches(cfg, IMAGES)))
-    for candidate, seconds in zip(candidates, speed.interleave(predictions, turns, budget=BUDGET, timer=timer)):
-        candidate.inference = seconds
-    for model, cfg in zip(models, cfgs):
-        batch, = _batches(cfg.train_dataloader, 1)
-        steps.append(speed.training_step(model, batch, build_optim_wrapper(model, cfg.optim_wrapper)))
-    step_turns = max(1, turns // 4)
-    for candidate, seconds in zip(candidates, speed.interleave(steps, step_turns, 2, budget=BUDGET, timer=timer)):
-        candidate.training_step = seconds
-
-
-def _test_batches(cfg, number):
-    return _batches(dict(cfg.get('val_dataloader') or cfg.test_dataloader, batch_size=1), number)
-
-
-def _batches(loader, number, seed=0):
-    """The first batches of a data loader, the same ones each time."""
-    loader = dict(loader, num_workers=0, persistent_workers=False)
-    loader.pop('prefetch_factor', None)
-    set_random_seed(seed)  # for the augmentation
-    with redirect_stdout(io.StringIO()):  # pycocotools tells that it reads annotations
-        return list(itertools.islice(Runner.build_dataloader(loader, seed=seed), number))
+def _saved(section, folder, place):
+    """A section as JSON takes it, its pictures written as files."""
+    pictures = []
+    for number, picture in enumerate(section.pictures, 1):
+        path = folder / f'{place:02d}_{number:02d}.png'
+        picture.image.save(path, optimize=True)
+        pictures.append(dict(caption=picture.caption, file=f'{folder.name}/{path.name}'))
+    return dict(title=section.title, caption=section.caption, numbers=section.numbers, problems=section.problems,
+                pictures=pictures)

@@ -43,6 +43,25 @@ def config_diff(first, second):
     return list(_changes('', first.to_dict(), second.to_dict()))
 
 
+def as_tree(changes):
+    """Changes by their keys' parts.
+
+    Args:
+        changes (list[Change]): As :func:`config_diff` returns them.
+
+    Returns:
+        dict: Part of the key -> what is below it, a :class:`Change` at the end.
+    """
+    tree = {}
+    for change in changes:
+        *path, last = change.key.split('.')
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = change
+    return tree
+
+
 def _changes(key, before, after):
     if isinstance(before, dict) and isinstance(after, dict):
         for name in list(before) + [name for name in after if name not in before]:

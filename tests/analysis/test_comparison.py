@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from mmxattn.analysis import Comparison, compare, runner_process
-from mmxattn.analysis.comparison import _earlier_result
+from mmxattn.analysis import Comparison, Plan, compare, runner_process
 from mmxattn.analysis.recipe import load_recipe
 from mmxattn.analysis.training import finished_training, last_checkpoint, write_json
 
 
 def run(configs, tmp_path, **kwargs):
     lines = []
-    result = compare(configs, tmp_path / 'work', turns=4, say=lines.append, **kwargs)
+    plan = Plan(train=True, turns=4, looks=False, **kwargs)
+    result = compare(configs, tmp_path / 'work', plan=plan, say=lines.append)
     return result, '\n'.join(lines)
 
 
@@ -36,8 +36,9 @@ def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_pa
     configs = [toy_recipe('stock'), toy_recipe('wide', width=8, leave_at=9)]
     with pytest.raises(ValueError, match='wide stopped with exit status 1: .the lights went out.* run the same'):
         run(configs, tmp_path)
-    kept = json.loads((tmp_path / 'work' / 'comparison.json').read_text())
-    assert kept['candidates'][0]['training']['iterations'] == 12  # what is known is written
+    kept = json.loads((tmp_path / 'work' / 'report.json').read_text())
+    assert kept['candidates'][0]['runs'][0]['training']['iterations'] == 12  # what is known is written
+    assert (tmp_path / 'work' / 'report.html').is_file()
 
     # Again: the first is not trained anew, the second goes on from its checkpoint.
     result, said = run(configs, tmp_path)
@@ -51,12 +52,15 @@ def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_pa
     assert 'model.width: 4 -> 8' in said
     assert '<- not the model' in said  # the hook that leaves
     for candidate in result.candidates:
-        assert candidate.training.iterations == 12
-        assert candidate.training.seconds > 0
-        assert set(candidate.training.metrics) == {'toy/accuracy'}
-        assert 0 <= candidate.training.metrics['toy/accuracy'] <= 1
-        assert len(candidate.inference) == 4 and len(candidate.training_step) == 1
-    assert Comparison.load(tmp_path / 'work' / 'comparison.json') == result
+        run_, = candidate.runs
+        assert run_.training.iterations == 12
+        assert run_.training.seconds > 0
+        assert set(run_.metrics) == {'toy/accuracy'}
+        assert 0 <= run_.metrics['toy/accuracy'] <= 1
+        speed, = candidate.speed
+        assert len(speed.inference['1']) == 4 and len(speed.training_step) == 1
+        assert speed.training_memory > 0
+    assert Comparison.load(tmp_path / 'work' / 'report.json') == result
 
     # Once more: nothing is trained, nothing is timed, and the result is the same.
     again, said = run(configs, tmp_path)
@@ -68,16 +72,30 @@ def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_pa
     changed, _ = run(configs, tmp_path)
     assert steps('wide')[14:] == list(range(12))
     assert steps('stock') == list(range(12))
-    assert changed.candidates[0].training == stock.training
+    assert changed.candidates[0].runs[0].training == stock.runs[0].training
     assert changed.candidates[1].fingerprint != wide.fingerprint
     assert len(list((tmp_path / 'work').glob('wide-*'))) == 2
 
 
+@pytest.mark.slow
+def test_seeds_make_runs_that_differ(toy_recipe, tmp_path):
+    configs = [toy_recipe('stock'), toy_recipe('wide', width=8)]
+    result, said = run(configs, tmp_path, seeds=(0, 1), modes=())
+    assert 'Training 4 of 4: wide, seed 1' in said
+    for candidate in result.candidates:
+        assert [run_.seed for run_ in candidate.runs] == [0, 1]
+        assert len({run_.checkpoint for run_ in candidate.runs}) == 2
+        assert candidate.speed == []  # no mode, no timing
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{"candidates": [{"name": "of another version"}]}'])
-def test_a_result_that_cannot_be_read_is_none(tmp_path, text):
-    (tmp_path / 'result.json').write_text(text)
-    assert _earlier_result(tmp_path / 'result.json') is None
-    assert _earlier_result(tmp_path / 'nowhere.json') is None
+def test_a_report_that_cannot_be_read_is_made_anew(toy_recipe, tmp_path, text):
+    configs = [toy_recipe('stock'), toy_recipe('wide', width=8)]
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'report.json').write_text(text)
+    result = compare(configs, tmp_path / 'work', plan=Plan(modes=(), looks=False), say=lambda line: None)
+    assert Comparison.load(tmp_path / 'work' / 'report.json') == result
+    assert result.candidates[0].complexity.parameters == 3 * 4 * 9 + 4 * 2 + 2
 
 
 def test_a_training_that_ended_before_its_evaluation_is_evaluated(toy_recipe, tmp_path, steps):

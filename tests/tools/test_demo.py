@@ -60,12 +60,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part, metric', [('fine', 'coco/bbox_mAP_50'), ('cla', 'mIoU')])
+@pytest.mark.parametrize('part, metric', [('fine', 'AP50'), ('cla', 'mIoU')])
 def test_a_short_run_from_end_to_end(part, metric, tmp_path):
     process = start('--part', part, '--work-dir', str(tmp_path), '--cfg-options', *SHORT)
     output, told = process.communicate()
     assert process.returncode == 0, told
-    assert 'Side by side' in output and 'Inference, one image (ms)' in output
-    result = json.loads((tmp_path / f'{part}.json').read_text())
-    assert all(metric in candidate['training']['metrics'] for candidate in result['candidates'])
-    assert (tmp_path / f'{part}.txt').read_text(encoding='utf-8') in output
+    assert 'At a glance' in output and str(tmp_path / part / 'report.html') in output
+    result = json.loads((tmp_path / part / 'report.json').read_text())
+    assert all(metric in candidate['runs'][0]['accuracy']['metrics'] for candidate in result['candidates'])
+    assert all(candidate['speed'][0]['failure'] is None for candidate in result['candidates'])
+    problems = {section['title']: section['problems'] for section in result['looks']}
+    assert problems['Effective receptive field'] == problems['Side by side'] == []

@@ -1,16 +1,14 @@
 """Digit scenes for a segmentor, digits against all else: data, metric and optimizer, for two CPU cores."""
-_base_ = './cpu_6e.py'
+_base_ = './cpu_4e.py'
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='DigitScenesSegDataset', split='train', merge_digits=True, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=20,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='DigitScenesSegDataset', split='test', merge_digits=True, test_mode=True, pipeline=train_pipeline))

@@ -1,10 +1,10 @@
-"""Six epochs on two CPU cores: schedule and runtime."""
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6, val_interval=6)
+"""Four epochs on two CPU cores: schedule and runtime."""
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=6)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=4)
 ]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
