@@ -25,7 +25,7 @@ PLAN = """\
 This trains two models on digit scenes (real handwritten digits on textures, 160x160 pixels) and compares them:
   1. {stock}
   2. {part}
-It takes six to nine minutes on two CPU cores. Ctrl-C stops it; the same command again goes on from there.
+It takes three to eight minutes on two CPU cores. Ctrl-C stops it; the same command again goes on from there.
 """
 
 
