@@ -49,15 +49,26 @@ def differing_modules(modules):
     Returns:
         list[str]: Dotted names in the models' order.
     """
-    names = list(dict.fromkeys(name for own in modules for name in own))
     shown = []
-    for name in names:
+    for name in _in_order(modules):
         parent = name.rpartition('.')[0]
         if parent and not (parent in shown and all(parent in own for own in modules)):
             continue
         if not parent or _differs(name, modules):
             shown.append(name)
     return [name for name in shown if any(own[name].parameters or own[name].macs for own in modules if name in own)]
+
+
+def _in_order(modules):
+    """All names, what is inside a module right behind it."""
+    inside = {}
+    for name in dict.fromkeys(name for own in modules for name in own):
+        inside.setdefault(name.rpartition('.')[0], []).append(name)
+    names, waiting = [], inside.get('', [])[::-1]
+    while waiting:
+        names.append(waiting.pop())
+        waiting.extend(inside.get(names[-1], [])[::-1])
+    return names
 
 
 def _differs(name, modules):
@@ -76,7 +87,7 @@ def second_opinion(comparison):
         if second is None or second.failure:
             sentences.append(f'{name}: not counted a second time ({second.failure if second else "not asked for"}).')
         elif second.disagreements:
-            where = '; '.join(f'{module or "the whole"} {first / 1e9:.3f} G against {other / 1e9:.3f} G'
+            where = '; '.join(f'{module or "the whole"} ({other:,} MACs, not {first:,})'
                               for module, first, other in second.disagreements)
             sentences.append(f'{name}: mmengine\'s counter, which traces the model, differs in {where}.')
         else:

@@ -165,7 +165,7 @@ def _bars(groups, series, names, label):
         at = np.arange(len(groups)) + (place - (len(series) - 1) / 2) * width
         bars = axes.bar(at, values, width, color=_colour(place), label=name)
         axes.bar_label(bars, fmt=f'%{form_of(label)}', fontsize=7, padding=2)
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), groups, **(dict(rotation=20, ha='right') if len(groups) > 4 else {}))
     axes.set(ylabel=label)
     axes.margins(y=0.15)
     axes.legend(frameon=False)

@@ -1,8 +1,11 @@
 """Every table of the comparison of the conftest, number by number."""
 
+from dataclasses import replace
+
 from mmxattn.analysis.report.costs import differing_modules
 from mmxattn.analysis.report.quality import accuracy_table, difference_table, luck
 from mmxattn.analysis.report.tables import at_a_glance, tables
+from mmxattn.analysis.second_count import SecondCount
 
 
 def shown(comparison):
@@ -20,12 +23,21 @@ def test_costs_down_to_the_swapped_part(comparison):
     assert not any(name.startswith(('backbone.conv1', 'neck.convs', 'neck.fine.0')) for name in costs)
 
 
+def test_a_second_opinion_is_told(comparison):
+    stock, fine = (candidate.complexity for candidate in comparison.candidates)
+    comparison.candidates[0].complexity = replace(stock, second=SecondCount(None, [], 'RuntimeError: no trace'))
+    comparison.candidates[1].complexity = replace(fine, second=SecondCount(7, [['neck', 1000, 7]]))
+    told = tables(comparison)[0].note
+    assert 'fpn: not counted a second time (RuntimeError: no trace).' in told
+    assert 'fine-fpn: mmengine\'s counter, which traces the model, differs in neck (7 MACs, not 1,000).' in told
+
+
 def test_modules_that_differ_are_opened():
     from mmxattn.analysis.complexity import ModuleCost
     same, one, other = ModuleCost('Conv2d', 1, 1), ModuleCost('Block', 1, 1), ModuleCost('Block', 2, 2)
     first = {'a': one, 'a.same': same, 'a.x': one, 'a.x.deep': one, 'b': same, 'b.c': same}
-    second = {'a': other, 'a.same': same, 'a.x': other, 'a.x.deep': other, 'b': same, 'b.c': same}
-    assert differing_modules([first, second]) == ['a', 'a.x', 'a.x.deep', 'b']
+    second = {'a': other, 'a.same': same, 'a.x': other, 'a.x.deep': other, 'b': same, 'b.c': same, 'a.new': same}
+    assert differing_modules([first, second]) == ['a', 'a.x', 'a.x.deep', 'a.new', 'b']
 
 
 def test_what_no_rule_counts_is_listed(comparison):
