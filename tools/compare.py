@@ -37,7 +37,7 @@ def parse_args():
     parser = argparse.ArgumentParser(
         prog='mim run mmxattn compare', description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='two or more config files, the stock one first')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='two or more config files, the stock one first')
     parser.add_argument('--work-dir', default='work_dirs/compare',
                         help='where the report, trainings and evaluations go (default: %(default)s)')
     weights = parser.add_argument_group('how good (without one of these, nothing is evaluated)')
@@ -61,7 +61,11 @@ def parse_args():
     parser.add_argument('--no-looks', action='store_true', help='make no pictures of what the models look at')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='entries to replace in every config: train_cfg.max_epochs=1')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.configs:  # mim keeps --help from the tools of packages that are not OpenMMLab's
+        parser.print_help()
+        sys.exit()
+    return args
 
 
 def main():

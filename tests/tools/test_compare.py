@@ -16,8 +16,9 @@ def run(*arguments):
     return subprocess.run([sys.executable, COMPARE, *map(str, arguments)], capture_output=True, text=True)
 
 
-def test_help_is_for_a_newcomer():
-    told = run('--help').stdout
+@pytest.mark.parametrize('arguments', [['--help'], []])
+def test_help_is_for_a_newcomer(arguments):
+    told = run(*arguments).stdout
     for word in ('stock one first', 'report.html', 'examples:', '--checkpoints stock.pth ours.pth', '--seeds 0 1 2'):
         assert word in told
 
