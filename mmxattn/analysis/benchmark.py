@@ -14,6 +14,7 @@ MODES = {
     'amp': 'autocast: float16 on a GPU, bfloat16 on a CPU',
     'compile': 'torch.compile over the features and the heads; what follows (NMS, losses) stays eager',
 }
+LEAST = 5  # turns, however slow
 
 
 @dataclass
@@ -49,7 +50,7 @@ def benchmark(models, optimizers, test_batches, train_batches, device, modes=('f
         device (str): 'cuda' or 'cpu'.
         modes (Sequence[str]): Keys of ``MODES``.
         turns (int): How often inference is timed; a training step a quarter as often.
-        budget (float): Seconds after which a timing ends early, once it has one turn.
+        budget (float): Seconds after which a timing ends early, once it has five turns.
         say (Callable[[str], object], optional): Told what is timed.
 
     Returns:
@@ -85,7 +86,7 @@ def _time_mode(speeds, models, optimizers, test_batches, train_batches, device, 
             for result, function in zip(speeds, functions):
                 function()  # what the first call allocates for good is no cost of a prediction
                 result.inference_memory = peak_memory(function, device)
-        for result, seconds in zip(speeds, speed.interleave(functions, turns, budget=budget, timer=timer)):
+        for result, seconds in zip(speeds, speed.interleave(functions, turns, 3, budget, timer, LEAST)):
             result.inference[str(size)] = seconds
     if train_batches:
         say(f'Timing {mode}: training steps')
@@ -94,7 +95,7 @@ def _time_mode(speeds, models, optimizers, test_batches, train_batches, device, 
         for result, function in zip(speeds, functions):
             function()
             result.training_memory = peak_memory(function, device)
-        for result, seconds in zip(speeds, speed.interleave(functions, max(1, turns // 4), 2, budget, timer)):
+        for result, seconds in zip(speeds, speed.interleave(functions, max(1, turns // 4), 2, budget, timer, LEAST)):
             result.training_step = seconds
 
 

@@ -17,7 +17,7 @@ class Plan:
         modes: To time in, keys of ``benchmark.MODES``; empty to time nothing.
         batch_sizes: Images at a time, for throughput.
         turns: How often inference is timed; a training step a quarter as often.
-        budget: Seconds after which one timing ends early.
+        budget: Seconds after which one timing ends early, once it has five turns.
         resamples: Of the bootstrap.
         looks: Whether to make pictures.
     """

@@ -15,7 +15,7 @@ import torch
 
 @dataclass(frozen=True)
 class Spread:
-    """A median and the quartiles around it, in the unit of what was measured."""
+    """A median, and the 10th and the 90th percentile around it, in the unit of what was measured."""
 
     median: float
     lower: float
@@ -23,8 +23,8 @@ class Spread:
 
 
 def spread(values):
-    """Median and quartiles of some values."""
-    lower, median, upper = np.percentile(list(values), [25, 50, 75])
+    """Median, 10th and 90th percentile of some values."""
+    lower, median, upper = np.percentile(list(values), [10, 50, 90])
     return Spread(float(median), float(lower), float(upper))
 
 
@@ -46,16 +46,17 @@ def ratio(times, baseline):
     return spread(t / b for t, b in zip(times, baseline))
 
 
-def interleave(functions, turns, warm_up=3, budget=None, timer=None):
+def interleave(functions, turns, warm_up=3, budget=None, timer=None, least=1):
     """Time functions that take turns.
 
     Args:
         functions (list[Callable[[], object]]): What to time, the baseline first by custom.
         turns (int): Turns that count.
         warm_up (int): Turns before them that do not.
-        budget (float, optional): Seconds after which no further turn begins, once there is one that counts.
+        budget (float, optional): Seconds after which no further turn begins.
         timer (Callable[[Callable], float], optional): Calls a function and returns the seconds it took.
             :func:`wall_clock` by default.
+        least (int): Turns that are made whatever the budget: of few, the spread says nothing.
 
     Returns:
         list[list[float]]: For each function its seconds, one a turn.
@@ -68,7 +69,7 @@ def interleave(functions, turns, warm_up=3, budget=None, timer=None):
             total += taken
             if turn >= 0:
                 own.append(taken)
-        if turn >= 0 and budget is not None and total >= budget:
+        if turn + 1 >= least and budget is not None and total >= budget:
             break
     return seconds
 

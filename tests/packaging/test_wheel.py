@@ -26,7 +26,7 @@ def shipped_files(folder: str) -> set:
 
 def test_the_wheel_holds_the_tree_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
-    code = {name for name in shipped_files('mmxattn') if name.endswith('.py')}
+    code = {name for name in shipped_files('mmxattn') if name.endswith(('.py', '.html', '.md'))}
     for_mim = {f'mmxattn/.mim/{name}' for name in shipped_files('configs') | shipped_files('tools')}
     if (ROOT / 'model-index.yml').exists():
         for_mim.add('mmxattn/.mim/model-index.yml')

@@ -33,7 +33,7 @@ def plots(comparison):
 
 
 def accuracy_and_latency(comparison):
-    """One point a recipe: the main metric against the latency of one image, with quartiles and standard deviation."""
+    """One point a recipe: the main metric against the latency of one image, with its spread and standard deviation."""
     metric, names = main_metric(comparison), labels(comparison)
     if metric is None or not all(candidate.speed and candidate.speed[0].inference
                                  for candidate in comparison.candidates):

@@ -10,8 +10,8 @@ from .table import Cell, Row, Table, ratios
 
 NOTE = """\
 The models took turns in one process; in brackets the ratio to {first}: the median over the turns' own ratios, and their
-quartiles. Warm-up is left out. Inference is from preprocessing to the final result, on {images}. Memory is the peak of
-what PyTorch allocates beside model and optimizer. {stamp}"""
+10th to 90th percentile. Warm-up is left out. Inference is from preprocessing to the final result, on {images}. Memory
+is the peak of what PyTorch allocates beside model and optimizer. {stamp}"""
 
 
 def speed_table(comparison):
