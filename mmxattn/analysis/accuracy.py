@@ -15,9 +15,9 @@ from ..evaluation.operating_point import operating_point
 from ..evaluation.resampled_ap import ResampledMetrics
 from ..evaluation.segmentation import class_metrics, segmentation_metrics
 from ..evaluation.small_iou import small_of_counts
+from .files import write_json
 from .predictions import Detections, Segmentations, predict
 from .recipe import fingerprint
-from .training import write_json
 
 RESULT = 'accuracy.json'  # written last: a folder that has it is whole
 VERSION = 1  # raise it whenever a number changes its meaning: old folders are then measured anew

@@ -21,6 +21,7 @@ from mmengine.runner import Runner, autocast
 from ..evaluation.ground_truth import GroundTruth
 from ..evaluation.segmentation import image_areas
 from ..evaluation.small_iou import count_components
+from .files import write_whole
 from .weights import load_model
 
 
@@ -117,13 +118,6 @@ def predict(cfg, checkpoint, progress=None):
         reported = evaluator.evaluate(total)
     return collector.finish(), {name: float(value) for name, value in reported.items()
                                 if isinstance(value, numbers.Real)}
-
-
-def write_whole(path, content):
-    """Write a file's bytes whole or not at all, whenever the program is stopped."""
-    draft = path.with_name(path.name + '.tmp')
-    draft.write_bytes(content)
-    draft.replace(path)
 
 
 class _DetectionCollector:

@@ -76,14 +76,19 @@ def input_shape(cfg):
     crop = cfg.model.get('data_preprocessor', {}).get('size')
     if crop is not None:
         return tuple(crop)
-    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers around the data set that holds the pipeline
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
-    for transform in dataset.get('pipeline') or cfg.get('test_pipeline', []):
+    for transform in test_dataset(cfg).get('pipeline') or cfg.get('test_pipeline', []):
         if transform['type'].endswith('Resize') and 'scale' in transform:
             width, height = transform['scale']
             return height, width
     return None
+
+
+def test_dataset(cfg):
+    """The config of the data set that a recipe tests on, without the wrappers around it; {} where there is none."""
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    return dataset
 
 
 def fingerprint(cfg):

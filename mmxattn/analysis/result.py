@@ -8,7 +8,8 @@ from .accuracy import Accuracy
 from .benchmark import Speed
 from .complexity import Complexity
 from .config_diff import Change
-from .training import Training, write_json
+from .files import write_json
+from .training import Training
 
 TOOLBOX_NAMES = {  # the toolboxes' names for what papers call otherwise
     'coco/bbox_mAP': 'AP', 'coco/bbox_mAP_50': 'AP50', 'coco/bbox_mAP_75': 'AP75',

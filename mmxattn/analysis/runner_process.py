@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .training import PROGRESS, RESULT, Training, last_checkpoint, write_json
+from .files import write_json
+from .training import PROGRESS, RESULT, Training, last_checkpoint
 
 
 class ReportHook(Hook):

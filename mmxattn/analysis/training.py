@@ -98,13 +98,6 @@ def last_checkpoint(folder):
     return checkpoint if checkpoint.is_file() else None
 
 
-def write_json(path, data):
-    """Write a JSON file whole or not at all, whenever the program is stopped."""
-    draft = path.with_suffix('.tmp')
-    draft.write_text(json.dumps(data, indent=2) + '\n')
-    draft.replace(path)
-
-
 def _progress_bar():
     interval = 0.5 if sys.stderr.isatty() else 15  # seconds; a log file wants a line now and then, not a film
     columns = shutil.get_terminal_size().columns  # tqdm's own look hides the bar where a terminal has no height

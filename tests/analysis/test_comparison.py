@@ -9,8 +9,9 @@ import time
 import pytest
 
 from mmxattn.analysis import Comparison, Plan, compare, runner_process
+from mmxattn.analysis.files import write_json
 from mmxattn.analysis.recipe import load_recipe
-from mmxattn.analysis.training import finished_training, last_checkpoint, write_json
+from mmxattn.analysis.training import finished_training, last_checkpoint
 
 
 def run(configs, tmp_path, **kwargs):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.registry import DATASETS, init_default_scope
 
+from ..recipe import test_dataset
 from . import sections
 from .cam import cam
 from .erf import erf
@@ -87,12 +88,9 @@ def class_meta(cfg):
     Returns:
         tuple: Sequence of names or None; sequence of (red, green, blue) or None.
     """
-    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers around the data set that has the classes
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        meta = DATASETS.build(dict(dataset, lazy_init=True)).metainfo
+        meta = DATASETS.build(dict(test_dataset(cfg), lazy_init=True)).metainfo
     except Exception:  # a data set may need anything; pictures then show the classes' numbers
         meta = {}
     return meta.get('classes'), meta.get('palette')

@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 
 from ...version import __version__
 from ..config_diff import as_tree
+from ..files import write_whole
 from ..result import labels
 from .plots import plots
 from .tables import at_a_glance, tables
@@ -34,8 +35,8 @@ def write_report(comparison, folder):
     page = _environment(autoescape=True).get_template('report.html').render(
         **shared, plots=plots(comparison), picture=lambda file: _embedded(folder / file))
     text = _environment(autoescape=False).get_template('report.md').render(**shared)
-    _write(folder / 'report.html', page)
-    _write(folder / 'report.md', text)
+    write_whole(folder / 'report.html', page.encode())
+    write_whole(folder / 'report.md', text.encode())
 
 
 def print_tables(comparison, file=None):
@@ -67,9 +68,3 @@ def _environment(autoescape):
 
 def _embedded(path):
     return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
-
-
-def _write(path, text):
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_text(text, encoding='utf-8')
-    draft.replace(path)
