@@ -4,6 +4,7 @@ Everything is written as soon as it is known. Stopped and called again, :func:`c
 from their last checkpoint, and what is finished is not done twice.
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -114,13 +115,13 @@ class _Work:
         if not plan.train:
             return
         number, total = 0, len(plan.seeds) * len(candidates)
-        runs = {candidate.name: [] for candidate in candidates}
+        runs = [[] for _ in candidates]
         for seed in plan.seeds:  # the recipes take turns, so that an interrupted run has pairs to show
-            for candidate, config in zip(candidates, self.configs):
+            for candidate, config, own in zip(candidates, self.configs, runs):
                 number += 1
                 training = self._train(config, candidate, seed, f'{number} of {total}')
-                runs[candidate.name].append(Run(seed, training.checkpoint, training))
-                candidate.runs = _kept(candidate, runs[candidate.name])
+                own.append(Run(seed, training.checkpoint, training))
+                candidate.runs = _kept(candidate, own)
                 self.save()
 
     def accuracy(self):
@@ -221,15 +222,20 @@ class _Work:
                  for size in sorted({1, *self.plan.batch_sizes})}
         trains = []
         for cfg in self.cfgs:
-            if self.result.made_images:
+            if self._made_images:
                 trains.append(made_batch(cfg, self.result.shape, self.result.batch_size))
             elif cfg.get('train_dataloader'):
                 trains.extend(real_batches(cfg.train_dataloader, 1))
         return tests, trains if len(trains) == len(self.cfgs) else []
 
+    @functools.cached_property
+    def _made_images(self):
+        """Whether images have to be made; asked once, for it reads every data set."""
+        self.result.made_images = bool(self.made_shape) or not all(map(_has_images, self.cfgs))
+        return self.result.made_images
+
     def _test_batches(self, cfg, size):
-        self.result.made_images = bool(self.made_shape) or not _has_images(cfg)
-        if self.result.made_images:
+        if self._made_images:
             return [made_batch(cfg, self.result.shape, size)]
         return test_batches(cfg, size, max(1, IMAGES // size))
 

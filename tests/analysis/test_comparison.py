@@ -79,6 +79,15 @@ def test_from_two_recipes_through_an_interruption_to_a_result(toy_recipe, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_recipe_against_itself_is_trained_once(toy_recipe, tmp_path, steps):
+    stock = toy_recipe('stock')
+    result, _ = run([stock, stock], tmp_path, modes=())
+    assert [len(candidate.runs) for candidate in result.candidates] == [1, 1]
+    assert result.candidates[0].runs == result.candidates[1].runs
+    assert steps('stock') == list(range(12))
+
+
+@pytest.mark.slow
 def test_seeds_make_runs_that_differ(toy_recipe, tmp_path):
     configs = [toy_recipe('stock'), toy_recipe('wide', width=8)]
     result, said = run(configs, tmp_path, seeds=(0, 1), modes=())
