@@ -70,6 +70,23 @@ def match(ground_truth, results, ious=None, max_detections=100, by_size=True):
     return evaluation
 
 
+def matched(evaluation):
+    """pycocotools' records of the matches over all sizes, one a class and image in which there is anything.
+
+    Args:
+        evaluation (COCOeval): Matched.
+
+    Yields:
+        tuple[int, dict]: Position of the class, and its record: ``dtIds``, ``dtMatches``, ``dtIgnore``, ``gtIds``,
+        ``gtMatches``, ``gtIgnore`` and so on; matches and ``dtIgnore`` have a first axis of IoU thresholds.
+    """
+    images, sizes = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
+    for index in range(len(evaluation.params.catIds)):
+        start = index * sizes * images  # the first of the sizes is 'all'
+        for record in filter(None, evaluation.evalImgs[start:start + images]):
+            yield index, record
+
+
 def accumulate(evaluation):
     """Compute precision and recall from the matches; returns the same object with its ``eval`` filled."""
     with redirect_stdout(io.StringIO()):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask
 
-from .coco import match
+from .coco import match, matched
 from .resampled_ap import Matches, precision_and_recall
 
 TYPES = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
@@ -73,18 +73,16 @@ def detection_errors(ground_truth, results, foreground=0.5, background=0.1):
 
 def _outcome(evaluation):
     """The detections that count, and the ids of the objects that are found."""
-    images = len(evaluation.params.imgIds)
     category, score, right, ids, found = [], [], [], [], set()
-    for index in range(len(evaluation.params.catIds)):
-        for entry in filter(None, evaluation.evalImgs[index * images:(index + 1) * images]):
-            for key, value, hit, ignored in zip(entry['dtIds'], entry['dtScores'], entry['dtMatches'][0],
-                                                entry['dtIgnore'][0]):
-                if not ignored:
-                    category.append(index)
-                    score.append(value)
-                    right.append(hit > 0)
-                    ids.append(key)
-            found |= {key for key, hit in zip(entry['gtIds'], entry['gtMatches'][0]) if hit > 0}
+    for index, record in matched(evaluation):
+        for key, value, hit, ignored in zip(record['dtIds'], record['dtScores'], record['dtMatches'][0],
+                                            record['dtIgnore'][0]):
+            if not ignored:
+                category.append(index)
+                score.append(value)
+                right.append(hit > 0)
+                ids.append(key)
+        found |= {key for key, hit in zip(record['gtIds'], record['gtMatches'][0]) if hit > 0}
     return _Detections(np.array(category, int), np.array(score, float), np.array(right, bool), ids), found
 
 

@@ -1,7 +1,7 @@
 """A detector at one score threshold: what it finds, what it invents, what it misses (FINE, Table 5)."""
 import numpy as np
 
-from .coco import match
+from .coco import match, matched
 
 EVERY = 10**9  # detections of an image and class: nothing is cut off
 
@@ -52,12 +52,9 @@ def rates(tp, fp, fn):
 
 def _counts(evaluation):
     """(classes, 3): tp, fp, fn."""
-    images = len(evaluation.params.imgIds)
     counts = np.zeros((len(evaluation.params.catIds), 3), int)
-    for index, row in enumerate(counts):
-        for entry in evaluation.evalImgs[index * images:(index + 1) * images]:
-            if entry is not None:
-                hit, ignored = entry['dtMatches'][0] > 0, entry['dtIgnore'][0].astype(bool)
-                missed = (entry['gtMatches'][0] == 0) & (entry['gtIgnore'] == 0)
-                row += np.sum(hit & ~ignored), np.sum(~hit & ~ignored), np.sum(missed)
+    for index, record in matched(evaluation):
+        hit, ignored = record['dtMatches'][0] > 0, record['dtIgnore'][0].astype(bool)
+        missed = (record['gtMatches'][0] == 0) & (record['gtIgnore'] == 0)
+        counts[index] += np.sum(hit & ~ignored), np.sum(~hit & ~ignored), np.sum(missed)
     return counts

@@ -1,10 +1,14 @@
-"""Which detections are right: each is given to the best object of its class that no better detection has taken."""
+"""Which detections of one image are right, for pictures."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...evaluation import coco
+from ...evaluation.operating_point import EVERY
 from .ground_truth import box_array
+
+IMAGE = 1  # there is but one
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,12 @@ class Detections:
 
 
 def match(sample, score_thr=0.5, iou_thr=0.5):
-    """Set a detector's result against the ground truth, as COCO's evaluation does at one threshold of overlap.
-
-    In the order of scores, each detection takes the object of its class that it overlaps most among those not taken,
-    where the intersection over union reaches ``iou_thr``. One that takes none is a false positive, unless an ignored
-    region (a crowd) of its class covers ``iou_thr`` of it: then it does not count.
+    """Set a detector's result against the ground truth, by the rule of :func:`mmxattn.evaluation.coco.match`.
 
     Args:
         sample (mmdet.structures.DetDataSample): With ``pred_instances`` and ``gt_instances``, in the same pixels:
-            as mmdet's test pipelines load annotations, those of the original image.
+            as mmdet's test pipelines load annotations, those of the original image. Its ``ignored_instances`` are
+            crowds: a wrong detection in one does not count.
         score_thr (float): Detections with lower scores do not count.
         iou_thr (float): Intersection over union from which on a detection is right.
 
@@ -62,59 +63,26 @@ def match(sample, score_thr=0.5, iou_thr=0.5):
     predicted, truth = sample.pred_instances.cpu(), sample.gt_instances.cpu()
     predicted = predicted[predicted.scores >= score_thr]
     predicted = predicted[predicted.scores.argsort(descending=True, stable=True)]
-    boxes, truth_boxes = box_array(predicted), box_array(truth)
-    labels, truth_labels = predicted.labels.numpy(), truth.labels.numpy()
-    common, area, truth_area = intersections(boxes, truth_boxes)
-    overlaps = common / np.maximum(area + truth_area - common, 1e-9)
-    right, found = assign(np.where(labels[:, None] == truth_labels, overlaps, 0), iou_thr)
-    counts = right | ~_covered_by_ignored(sample, boxes, labels, iou_thr)
-    return Detections(boxes[counts], labels[counts], predicted.scores.numpy()[counts], right[counts], truth_boxes,
-                      truth_labels, found)
+    crowds = sample.ignored_instances.cpu() if 'bboxes' in sample.get('ignored_instances', ()) else truth[:0]
+    objects = [*_entries(truth, iscrowd=0), *_entries(crowds, iscrowd=1)]
+    detections = [dict(entry, score=score) for entry, score in zip(_entries(predicted), predicted.scores.tolist())]
+    kinds = {entry['category_id'] for entry in (*objects, *detections)}
+    evaluation = coco.match(
+        dict(images=[dict(id=IMAGE)], categories=[dict(id=kind, name=str(kind)) for kind in kinds],
+             annotations=[dict(entry, id=number) for number, entry in enumerate(objects, 1)]),
+        detections, [iou_thr], EVERY, by_size=False)
+    right, counts, found = (np.zeros(len(own), bool) for own in (detections, detections, objects))
+    for _, record in coco.matched(evaluation):  # their ids are places, counted from 1
+        own = np.array(record['dtIds'], int) - 1
+        right[own], counts[own] = record['dtMatches'][0] > 0, record['dtIgnore'][0] == 0
+        found[np.array(record['gtIds'], int) - 1] = record['gtMatches'][0] > 0
+    return Detections(box_array(predicted)[counts], predicted.labels.numpy()[counts],
+                      predicted.scores.numpy()[counts], right[counts], box_array(truth), truth.labels.numpy(),
+                      found[:len(truth)])
 
 
-def assign(overlaps, iou_thr):
-    """Give detections to objects.
-
-    Args:
-        overlaps (numpy.ndarray): (N, M) intersections over union, the best detection first, 0 for another class.
-        iou_thr (float): The least that counts.
-
-    Returns:
-        tuple[numpy.ndarray, numpy.ndarray]: (N, ) bool, whether a detection got an object; (M, ) bool, whether an
-        object was taken.
-    """
-    right, found = np.zeros(overlaps.shape[0], bool), np.zeros(overlaps.shape[1], bool)
-    if not overlaps.size:
-        return right, found
-    for detection, row in enumerate(overlaps):
-        best = np.where(found, -1, row).argmax()
-        if not found[best] and row[best] >= max(iou_thr, np.finfo(float).tiny):
-            right[detection] = found[best] = True
-    return right, found
-
-
-def intersections(boxes, others):
-    """What boxes have in common.
-
-    Args:
-        boxes (numpy.ndarray): (N, 4) left, top, right, bottom.
-        others (numpy.ndarray): (M, 4).
-
-    Returns:
-        tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]: Areas: in common (N, M), of ``boxes`` (N, 1), of ``others``
-        (M, ).
-    """
-    first = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    last = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    areas = ((own[:, 2:] - own[:, :2]).prod(1) for own in (boxes, others))
-    return (last - first).clip(0).prod(2), next(areas)[:, None], next(areas)
-
-
-def _covered_by_ignored(sample, boxes, labels, least):
-    """(N, ) bool: whether an ignored region of its class covers a detection."""
-    if 'bboxes' not in sample.get('ignored_instances', ()):
-        return np.zeros(len(boxes), bool)
-    regions = sample.ignored_instances.cpu()
-    common, area, _ = intersections(boxes, box_array(regions))
-    same = labels[:, None] == regions.labels.numpy() if 'labels' in regions else True
-    return ((common / np.maximum(area, 1e-9) >= least) & same).any(1)
+def _entries(instances, **more):
+    """mmdet's instances as COCO's entries."""
+    return [dict(image_id=IMAGE, category_id=kind, bbox=[left, top, right - left, bottom - top],
+                 area=(right - left) * (bottom - top), **more)
+            for (left, top, right, bottom), kind in zip(box_array(instances).tolist(), instances.labels.tolist())]
