@@ -6,6 +6,7 @@ from their last checkpoint, and what is finished is not done twice.
 
 import functools
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -48,8 +49,9 @@ def compare(configs, work_dir, name='', plan=None, shape=None, options=None, say
         Comparison: The result, as in ``report.json``.
 
     Raises:
-        ValueError: Fewer than two recipes, one that cannot be read or built, a training that failed, a checkpoint that
-            does not fit, or a data set that is not there. What was found before is in the report.
+        ValueError: Fewer than two recipes, one that cannot be read, built or run on an image of that shape, a training
+            that failed, a checkpoint that does not fit, or a data set that is not there. What was found before is in
+            the report.
     """
     plan = plan or Plan()
     plan.check(len(configs))
@@ -86,6 +88,7 @@ class _Work:
         self.configs = configs
         self.cfgs = [load_recipe(config, options) for config in configs]
         self.made_shape = tuple(shape) if shape else None
+        self.other_report = ()  # names of the recipes, where the folder holds a report of others than these
         candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(self.cfgs[0], cfg))
                       for config, cfg in zip(configs, self.cfgs)]
         shape = self.made_shape or input_shape(self.cfgs[0]) or self._first_image_shape()
@@ -93,10 +96,11 @@ class _Work:
             candidates, tuple(shape), environment(self.cfgs[0].get('default_scope', 'mmengine')),
             self.cfgs[0].get('train_dataloader', {}).get('batch_size', 1))
         self._take_over_what_holds()
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(self):
         """Write the result, as report.json, and the pages made of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._set_aside_other_report()
         write_report(self.result, self.folder)
 
     def costs(self):
@@ -104,7 +108,7 @@ class _Work:
         for candidate, cfg in zip(self.result.candidates, self.cfgs):
             if candidate.complexity is None:
                 self.say(f'Counting {candidate.name} at {self.result.shape[0]}x{self.result.shape[1]} pixels')
-                candidate.complexity = complexity(cfg, self.result.shape)
+                candidate.complexity = self._count(candidate, cfg)
 
     def weights(self):
         """Trained weights: those that were given, or one training a recipe and seed."""
@@ -177,9 +181,11 @@ class _Work:
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
             return
         now = self.result
+        if [old.name for old in before.candidates] != [new.name for new in now.candidates]:
+            self.other_report = [old.name for old in before.candidates]
+            return
         clock = before.environment.pop('clock_mhz', None)
-        if before.environment != now.environment or before.shape != now.shape or len(before.candidates) != len(
-                now.candidates):
+        if before.environment != now.environment or before.shape != now.shape:
             return
         if clock is not None:
             now.environment['clock_mhz'] = clock
@@ -188,6 +194,28 @@ class _Work:
                 new.complexity, new.speed, new.runs, new.differences = (
                     old.complexity, old.speed, old.runs, old.differences)
         now.looks, now.stages, now.made_images = before.looks, before.stages, before.made_images
+
+    def _set_aside_other_report(self):
+        if self.other_report:
+            aside = next(path for path in map(self.folder.joinpath, map('earlier_{}'.format, itertools.count(1)))
+                         if not path.exists())
+            aside.mkdir()
+            for path in [*self.folder.glob('report.*'), self.folder / 'pictures']:
+                if path.exists():
+                    path.rename(aside / path.name)
+            self.say(f'The report of {" and ".join(self.other_report)} that was here is in {aside} now.')
+            self.other_report = ()
+
+    def _count(self, candidate, cfg):
+        try:
+            return complexity(cfg, self.result.shape)
+        except ValueError:
+            raise
+        except Exception as error:  # whatever a model makes of an image of this size
+            reason = str(error).strip().partition('\n')[0]
+            raise ValueError(f'{candidate.name} cannot be run on an image of {self.result.shape[0]}x'
+                             f'{self.result.shape[1]} pixels ({type(error).__name__}: {reason}): give a larger shape, '
+                             f'or mend the model.') from error
 
     def _train(self, config, candidate, seed, place):
         cfg = load_recipe(config, self.options, seed)

@@ -44,6 +44,18 @@ class Plan:
         unknown = [mode for mode in self.modes if mode not in MODES]
         if unknown:
             raise ValueError(f'There is no mode {unknown[0]!r}: take of {", ".join(MODES)}.')
+        self._check_numbers()
         for checkpoint in self.checkpoints:
             if not Path(checkpoint).is_file():
                 raise ValueError(f'There is no checkpoint {checkpoint}: give the path of a .pth file.')
+
+    def _check_numbers(self):
+        for name, values, least in (('batch_sizes', self.batch_sizes, 1), ('seeds', self.seeds, 0),
+                                    ('turns', (self.turns, ), 1), ('resamples', (self.resamples, ), 1)):
+            small = [value for value in values if value < least]
+            if small or not values:
+                raise ValueError(f'{name} is {small[0] if small else "empty"}: take {least} or more.')
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f'A seed occurs twice in {self.seeds}: it would be the same training, counted twice.')
+        if self.budget <= 0:
+            raise ValueError(f'budget is {self.budget}: take more than 0 seconds.')

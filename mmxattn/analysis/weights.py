@@ -45,7 +45,10 @@ def _read(checkpoint):
     """The tensors of a checkpoint by key."""
     try:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:  # damaged, or code would run on loading
+    except pickle.UnpicklingError as error:  # torch's own text recommends to switch its protection off
+        raise ValueError(f'The checkpoint {checkpoint} cannot be read: it is no file of tensors, or would run code '
+                         f'when loaded. Give one that training wrote.') from error
+    except (RuntimeError, OSError, EOFError) as error:  # damaged
         reason = f'{type(error).__name__}: {error}'.partition('\n')[0]
         raise ValueError(f'The checkpoint {checkpoint} cannot be read ({reason}): give one that training '
                          f'wrote.') from error

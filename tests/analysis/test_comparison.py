@@ -108,6 +108,25 @@ def test_a_report_that_cannot_be_read_is_made_anew(toy_recipe, tmp_path, text):
     assert result.candidates[0].complexity.parameters == 3 * 4 * 9 + 4 * 2 + 2
 
 
+def test_the_report_of_other_recipes_is_set_aside(toy_recipe, tmp_path):
+    stock, wide, said = toy_recipe('stock'), toy_recipe('wide', width=8), []
+    plan, folder = Plan(modes=(), looks=False), tmp_path / 'work'
+    first = compare([stock, wide], folder, plan=plan, say=said.append)
+    for place, name in enumerate(('narrow', 'narrower'), 1):
+        compare([stock, toy_recipe(name, width=2)], folder, plan=plan, say=said.append)
+        assert (folder / f'earlier_{place}' / 'report.html').is_file()
+    assert Comparison.load(folder / 'earlier_1' / 'report.json') == first
+    assert f'The report of stock and wide that was here is in {folder / "earlier_1"} now.' in said
+    assert Comparison.load(folder / 'report.json').candidates[1].name == 'narrower'
+
+    kept = (folder / 'report.json').read_bytes()
+    wrong = tmp_path / 'wrong.py'
+    wrong.write_text(stock.read_text().replace('ToyClassifier', 'ToyClasifier'))
+    with pytest.raises(ValueError, match='model of .*wrong.py cannot be built'):
+        compare([stock, wrong], folder, plan=plan, say=said.append)
+    assert (folder / 'report.json').read_bytes() == kept  # nothing is lost to a recipe that does not build
+
+
 def test_a_training_that_ended_before_its_evaluation_is_evaluated(toy_recipe, tmp_path, steps):
     config, folder = toy_recipe('toy'), tmp_path / 'run'
     runner_process.run(config, folder)

@@ -28,6 +28,7 @@ def test_help_is_for_a_newcomer(arguments):
     ((STOCK, 'absent.py'), 'no config file absent.py'),
     ((STOCK, FINE, '--checkpoints', 'absent.pth', 'absent.pth'), 'no checkpoint absent.pth'),
     ((STOCK, FINE, '--modes', 'fp33'), "no mode 'fp33'"),
+    ((STOCK, FINE, '--shape', '0', '8'), 'faster-rcnn_r18-w32_fpn64_digits cannot be run on an image of 0x8 pixels'),
 ])
 def test_what_cannot_be_compared_is_one_sentence(arguments, told, tmp_path):
     result = run(*arguments, '--work-dir', tmp_path)
