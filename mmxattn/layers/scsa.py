@@ -6,8 +6,10 @@ A spatial part, SMSA, gates each row and each column of a map by what 1-D convol
 a channel part, PCSA, gates each channel by self-attention between the channels of the map so gated.
 
 Beside the paper's text:
-* the mean over tokens is taken before the attention map is applied, not after: both are linear, and a vector is
-  cheaper than a map (Eq. 11 and 12);
+* the map is read and written four times, not nine: the row-wise and the column-wise gate are never multiplied into a
+  map of their own (``gated_maps.py``), and the channel gate goes into the row-wise one, (x * a_h * a_w) * a_c =
+  x * (a_h * a_c) * a_w;
+* the four convolutions are one, and the depthwise 1x1 convolutions of Eq. 10 are products with a scale a channel;
 * ``zero_init`` (not in the paper) doubles the gates and starts each of them at exactly 1.
 """
 from collections.abc import Sequence
@@ -15,6 +17,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .gated_maps import axis_means, gate_map, gated_average_pool
 
 __all__ = ['SCSA']
 
@@ -79,24 +83,39 @@ class SCSA(nn.Module):
         """Sigmoid, doubled with ``zero_init`` so that a logit of 0 leaves the map alone."""
         return logits.sigmoid() * self.gate_scale
 
-    def multi_semantic(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """SMSA along one axis: (B, C, L) -> gate (B, C, L). The same convolutions serve both axes."""
-        local, small, middle, large = x.chunk(4, dim=1)  # Eq. 1 and 2
-        x = torch.cat((self.local_dwc(local), self.global_dwc_s(small), self.global_dwc_m(middle),
-                       self.global_dwc_l(large)), dim=1)  # Eq. 3 and 4
-        return self.gate(norm(x))  # Eq. 5 and 6
+    def convolve(self, x: Tensor) -> Tensor:
+        """Eq. 2 to 4: each channel group's 1-D convolution, (B, C, L) -> (B, C, L).
 
-    def channel_attention(self, x: Tensor) -> Tensor:
-        """PCSA: (B, C, H, W) -> gate (B, C, 1, 1). Attention is between channels; pixels are their features."""
-        height, width = x.shape[-2:]
-        x = F.avg_pool2d(x, (min(self.window_size, height), min(self.window_size, width)))  # Eq. 8
-        x = self.norm(x)
-        q, k, v = (proj(x).flatten(2) for proj in (self.q, self.k, self.v))  # Eq. 10: (B, C, N)
-        attn = (q @ k.transpose(1, 2) * q.shape[1]**-0.5).softmax(-1)  # (B, C, C)
-        return self.gate(attn @ v.mean(-1, keepdim=True)).unsqueeze(-1)  # Eq. 11 and 12: mean(A V) = A mean(V)
+        One convolution does all four: shorter kernels are padded with zeros to the longest. A CPU runs it fastest
+        with the channels last, twice as fast as four convolutions and, with its backward, up to four times.
+        """
+        convs = (self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l)
+        longest = max(conv.kernel_size[0] for conv in convs)
+        margins = [(longest - conv.kernel_size[0]) // 2 for conv in convs]
+        weight = torch.cat([F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]).unsqueeze(3)
+        x = x.unsqueeze(3)
+        if x.device.type == 'cpu':
+            x = x.contiguous(memory_format=torch.channels_last)
+        bias = torch.cat([conv.bias for conv in convs])
+        return F.conv2d(x, weight, bias, padding=(longest // 2, 0), groups=len(bias)).squeeze(3)
+
+    def spatial_gate(self, means: Tensor, norm: nn.Module) -> Tensor:
+        """SMSA along one axis: (B, C, L) -> gate (B, C, L). The same convolutions serve both axes."""
+        return self.gate(norm(self.convolve(means)))  # Eq. 5 and 6
+
+    def channel_gate(self, x: Tensor) -> Tensor:
+        """PCSA: pooled map (B, C, h, w) -> gate (B, C, 1). Attention is between channels; pixels are their features."""
+        x = self.norm(x).flatten(2)  # (B, C, N)
+        q, k, v = (x * proj.weight.flatten(1) for proj in (self.q, self.k, self.v))  # Eq. 10
+        x = F.scaled_dot_product_attention(*(y.unsqueeze(1) for y in (q, k, v)), scale=x.shape[1]**-0.5)  # Eq. 11
+        return self.gate(x.squeeze(1).mean(2, keepdim=True))  # Eq. 12
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.multi_semantic(x.mean(3), self.norm_h).unsqueeze(3)  # (B, C, H, 1)
-        columns = self.multi_semantic(x.mean(2), self.norm_w).unsqueeze(2)  # (B, C, 1, W)
-        x = x * rows * columns  # Eq. 7
-        return x * self.channel_attention(x)
+        height, width = x.shape[2:]
+        means_of_rows, means_of_columns, x = axis_means(x)  # Eq. 1
+        rows = self.spatial_gate(means_of_rows.squeeze(3), self.norm_h).unsqueeze(3).to(x.dtype)  # (B, C, H, 1)
+        columns = self.spatial_gate(means_of_columns.squeeze(2), self.norm_w).unsqueeze(2).to(x.dtype)  # (B, C, 1, W)
+        window = min(self.window_size, height), min(self.window_size, width)
+        pooled, x = gated_average_pool(x, rows, columns, window)  # Eq. 7 and 8
+        channels = self.channel_gate(pooled).unsqueeze(3).to(x.dtype)  # (B, C, 1, 1)
+        return gate_map(x, rows * channels, columns)  # Eq. 13: three gates in one product

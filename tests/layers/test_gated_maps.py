@@ -1,0 +1,116 @@
+"""The passes over a gated map against the plain operators, in any order of memory and wherever blocks end."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmxattn.layers import gated_maps
+from mmxattn.layers.gated_maps import axis_means, gate_map, gated_average_pool
+
+
+def passes(x, rows, columns, window):
+    of_rows, of_columns, x = axis_means(x)
+    pooled, x = gated_average_pool(x, rows, columns, window)
+    return of_rows, of_columns, pooled, gate_map(x, rows, columns)
+
+
+def plain(x, rows, columns, window):
+    gated = x * rows * columns
+    return x.mean(3, keepdim=True), x.mean(2, keepdim=True), F.avg_pool2d(gated, window), gated
+
+
+def inputs(batch, channels, height, width, dtype=torch.double):
+    torch.manual_seed(0)
+    shapes = (batch, channels, height, width), (batch, channels, height, 1), (batch, channels, 1, width)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+def assert_same(tensors, window):
+    """Results and gradients of the passes are those of the plain operators."""
+    results = []
+    for form in (passes, plain):
+        outs = form(*tensors, window)
+        loss = sum((out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)).sum() for out in outs)
+        results.append([*outs, *torch.autograd.grad(loss, tensors)])
+    for ours, theirs in zip(*results):
+        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 17), st.integers(1, 17), st.integers(1, 8),
+       st.sampled_from([1, 50, 10**6]))
+def test_any_shape_in_any_blocks(batch, channels, height, width, side, block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gated_maps, 'BLOCK', block)
+        assert_same(inputs(batch, channels, height, width), (min(side, height), min(side, width)))
+
+
+@pytest.mark.parametrize('arrange', [
+    lambda x: x.contiguous(memory_format=torch.channels_last),
+    lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    lambda x: x[:, ::2],
+])
+def test_maps_whose_memory_is_in_another_order(arrange):
+    x, rows, columns = inputs(2, 6, 9, 15)
+    x = arrange(x.detach()).requires_grad_()
+    channels = x.shape[1]
+    assert not x.is_contiguous()
+    assert_same([x, rows[:, :channels], columns[:, :channels]], (7, 7))
+
+
+def test_gradients_to_a_map_that_does_not_want_any():
+    x, rows, columns = inputs(1, 2, 8, 9)
+    x = x.detach()
+    for form in (passes, plain):
+        outs = form(x, rows, columns, (3, 4))
+        sum(out.pow(2).sum() for out in outs).backward()
+    twice = rows.grad.clone()
+    rows.grad = None
+    sum(out.pow(2).sum() for out in plain(x, rows, columns, (3, 4))).backward()
+    assert torch.allclose(twice, 2 * rows.grad)
+
+
+def test_gradients_by_finite_differences():
+    assert torch.autograd.gradcheck(lambda *tensors: passes(*tensors, (3, 2)), inputs(1, 2, 7, 5))
+
+
+def test_an_empty_batch():
+    outs = passes(*inputs(0, 4, 8, 8), (7, 7))
+    assert [tuple(out.shape) for out in outs] == [(0, 4, 8, 1), (0, 4, 1, 8), (0, 4, 1, 1), (0, 4, 8, 8)]
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_neither_overflows_nor_sums_in_itself(dtype):
+    x, rows, columns = (tensor.detach() for tensor in inputs(1, 3, 64, 48, dtype))
+    x = (x.abs() * 2e4).clamp(max=6e4)  # the sum of a row is far beyond float16
+    rows, columns = rows.sigmoid(), columns.sigmoid()
+    exact = plain(x.double(), rows.double(), columns.double(), (7, 7))
+    for ours, right in zip(passes(x, rows, columns, (7, 7)), exact):
+        assert ours.dtype == dtype and ours.isfinite().all()
+        assert ((ours - right).norm() / right.norm()) < 3 * torch.finfo(dtype).eps
+
+
+def test_nothing_but_the_map_and_the_gates_is_kept():
+    x, rows, columns = inputs(2, 4, 16, 16)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        passes(x, rows, columns, (7, 7))
+    large = [tensor for tensor in kept if tensor.numel() >= x.numel()]
+    assert large and all(tensor.data_ptr() == x.data_ptr() for tensor in large)
+
+
+def test_a_compiler_sees_the_plain_operators():
+    tensors = [tensor.detach() for tensor in inputs(1, 2, 9, 8)]
+    program = torch.export.export(_Passes(), tuple(tensors))
+    called = {str(node.target) for node in program.graph.nodes if node.op == 'call_function'}
+    assert 'aten.avg_pool2d.default' in called
+    for ours, right in zip(program.module()(*tensors), plain(*tensors, (7, 7))):
+        assert torch.allclose(ours, right)
+
+
+class _Passes(torch.nn.Module):
+
+    def forward(self, x, rows, columns):
+        return passes(x, rows, columns, (7, 7))
