@@ -1,0 +1,147 @@
+"""Where the layers stand in the models that they were made for: what ``bench_layers`` times."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from ...layers import CFSAM, FINE, SCSA, CrossLayerAttention
+from . import literal
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often each map has to go through memory, however a layer is written.
+
+    A map that is much larger than the caches is read anew after everything that depends on all of it.
+
+    Attributes:
+        inputs: For each input, the times that its bytes move: it is read, or in training its gradient written.
+        output: Likewise for the output: it is written, and in training its gradient read.
+    """
+
+    inputs: tuple
+    output: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer, on maps of the shapes that it meets in a model.
+
+    Attributes:
+        layer: Key of ``LAYERS``.
+        title: Sizes, for people.
+        build: Makes the module and a tuple of its inputs, float32 on the CPU.
+        literal: The literal form, called with the module and the inputs.
+        inference: Passes over the maps in a forward pass.
+        training: Passes over the maps in a forward and a backward pass.
+        needs: Elements that the literal form holds at once, at least: in inference, in training. A form that does not
+            fit into memory is left out.
+    """
+
+    layer: str
+    title: str
+    build: Callable
+    literal: Callable
+    inference: Passes
+    training: Passes
+    needs: tuple = (0, 0)
+
+
+# Inference: x is read for the two means; again for the pooled gated map, since the gates follow from the means of whole
+# rows and columns; and a third time for the product, which is written. Backward: x and the output's gradient are read
+# for the gradients of the product's gates; x for those of the pooled map's; then, with all of them known, the output's
+# gradient is read for x's, which is written.
+SCSA_PASSES = dict(inference=Passes((3, ), 1), training=Passes((6, ), 3))
+
+# Inference: low is read for the pooling and for the product, which is written; high for the pooling. Backward: low and
+# the output's gradient are read for the modulation's gradient; once that has come back through the attention, the
+# output's gradient is read for low's, which is written, and high's is written.
+FINE_PASSES = dict(inference=Passes((2, 1), 1), training=Passes((4, 2), 3))
+
+# Every map is read and every output written; backward, the inputs are read for the weights' gradients, the outputs'
+# gradients are read and the inputs' written. What lies between could stay in caches, if they were large enough.
+CFSAM_PASSES = dict(inference=Passes((1, ), 1), training=Passes((3, ), 2))
+CLA_PASSES = dict(inference=Passes((1, 1, 1), 1), training=Passes((3, 3, 3), 2))
+
+RESNET50_WIDTHS = (64, 128, 256, 512)  # after conv2 of a Bottleneck, layer1 to layer4
+FPN_WIDTH = 256
+SEGFORMER_B1_WIDTHS = (64, 128, 320, 512)
+SEGFORMER_B1_EMBEDDING = 256
+
+
+def scsa_cases():
+    """SCSA in ResNet-50: an ImageNet batch, and one COCO image."""
+    for batch, sizes in ((32, ((56, 56), (28, 28), (14, 14), (7, 7))),
+                         (1, ((200, 336), (100, 168), (50, 84), (25, 42)))):
+        for channels, (height, width) in zip(RESNET50_WIDTHS, sizes):
+            yield Case('SCSA', f'{batch}x{channels}x{height}x{width}',
+                       partial(_build, partial(SCSA, channels), (batch, channels, height, width)), literal.scsa,
+                       **SCSA_PASSES)
+
+
+def fine_cases():
+    """FINE's two places in an FPN, at 800x1333 pixels."""
+    for low, high, kernel_size in (((50, 84), (25, 42), 1), ((100, 168), (50, 84), 2)):
+        shapes = [(1, FPN_WIDTH, *size) for size in (low, high)]
+        yield Case('FINE', f'{low[0]}x{low[1]} with {high[0]}x{high[1]}, kernel_size={kernel_size}',
+                   partial(_build, partial(FINE, FPN_WIDTH, kernel_size), *shapes), literal.fine, **FINE_PASSES)
+
+
+def cfsam_cases():
+    """CFSAM over an FPN of strides 4 to 64, at 320x320 pixels."""
+    shapes = [(1, FPN_WIDTH, size, size) for size in (80, 40, 20, 10, 5)]
+    layer = partial(CFSAM, [FPN_WIDTH] * len(shapes), tokens_per_part=1024)
+    yield Case('CFSAM', '80x80 to 5x5, tokens_per_part=1024', partial(_build, layer, shapes), literal.cfsam,
+               **CFSAM_PASSES)
+
+
+def cla_cases():
+    """CLA's two pairs in SegFormer-B1, at 512x512 pixels; the paper gives no patch size."""
+    embed = SEGFORMER_B1_EMBEDDING
+    for fine, coarse in ((2, 3), (1, 4)):
+        widths = [SEGFORMER_B1_WIDTHS[level - 1] for level in (fine, coarse)]
+        sides = [512 // 2**(level + 1) for level in (fine, coarse)]
+        shapes = [(1, widths[0], sides[0], sides[0]), (1, widths[1], sides[1], sides[1]), (1, embed, *[sides[1]] * 2)]
+        for patch in (1, 2, 4, 8):
+            pairs = (sides[0] // patch)**2 * (sides[1] // patch)**2  # N_i * N_j
+            # beside the correlations, first their scaled form and then the mixed ones; backward, one gradient more
+            held = widths[1] + max(widths[1], embed)
+            yield Case('CLA', f'levels {fine} and {coarse}, patch_size={patch}',
+                       partial(_build, partial(CrossLayerAttention, *widths, embed, patch), *shapes), literal.cla,
+                       **CLA_PASSES, needs=(held * pairs, (held + embed) * pairs))
+
+
+LAYERS = dict(SCSA=scsa_cases, FINE=fine_cases, CFSAM=cfsam_cases, CLA=cla_cases)
+
+
+def select(layers=None, only=''):
+    """The cases of some layers.
+
+    Args:
+        layers (Sequence[str], optional): Keys of ``LAYERS``; all by default.
+        only (str): Text that a case's title has to hold.
+
+    Returns:
+        list[Case]: In the order of ``layers``.
+
+    Raises:
+        ValueError: There is no such layer, or no such case.
+    """
+    layers = layers or list(LAYERS)
+    for name in layers:
+        if name not in LAYERS:
+            raise ValueError(f'There is no layer {name!r} to time: take some of {", ".join(LAYERS)}.')
+    cases = [case for name in layers for case in LAYERS[name]()]
+    found = [case for case in cases if only in case.title]
+    if not found:
+        titles = '\n  '.join(case.title for case in cases)
+        raise ValueError(f'No case of {", ".join(layers)} has {only!r} in its title; these are there:\n  {titles}')
+    return found
+
+
+def _build(layer, *shapes):
+    """A layer and its inputs; a list of shapes stands for a list of maps."""
+    return layer(), tuple([torch.randn(*shape) for shape in given] if isinstance(given, list) else torch.randn(*given)
+                          for given in shapes)
