@@ -63,9 +63,10 @@ def match(sample, score_thr=0.5, iou_thr=0.5):
     predicted, truth = sample.pred_instances.cpu(), sample.gt_instances.cpu()
     predicted = predicted[predicted.scores >= score_thr]
     predicted = predicted[predicted.scores.argsort(descending=True, stable=True)]
-    crowds = sample.ignored_instances.cpu() if 'bboxes' in sample.get('ignored_instances', ()) else truth[:0]
-    objects = [*_entries(truth, iscrowd=0), *_entries(crowds, iscrowd=1)]
-    detections = [dict(entry, score=score) for entry, score in zip(_entries(predicted), predicted.scores.tolist())]
+    labels, truth_labels = predicted.labels.numpy(), truth.labels.numpy()
+    detections = [dict(entry, score=score)
+                  for entry, score in zip(_entries(box_array(predicted), labels), predicted.scores.tolist())]
+    objects = [*_entries(box_array(truth), truth_labels, iscrowd=0), *_crowds(sample, np.unique(labels))]
     kinds = {entry['category_id'] for entry in (*objects, *detections)}
     evaluation = coco.match(
         dict(images=[dict(id=IMAGE)], categories=[dict(id=kind, name=str(kind)) for kind in kinds],
@@ -76,13 +77,23 @@ def match(sample, score_thr=0.5, iou_thr=0.5):
         own = np.array(record['dtIds'], int) - 1
         right[own], counts[own] = record['dtMatches'][0] > 0, record['dtIgnore'][0] == 0
         found[np.array(record['gtIds'], int) - 1] = record['gtMatches'][0] > 0
-    return Detections(box_array(predicted)[counts], predicted.labels.numpy()[counts],
-                      predicted.scores.numpy()[counts], right[counts], box_array(truth), truth.labels.numpy(),
-                      found[:len(truth)])
+    return Detections(box_array(predicted)[counts], labels[counts], predicted.scores.numpy()[counts], right[counts],
+                      box_array(truth), truth_labels, found[:len(truth)])
 
 
-def _entries(instances, **more):
-    """mmdet's instances as COCO's entries."""
+def _entries(boxes, labels, **more):
+    """Boxes (N, 4) and their classes (N, ) as COCO's entries."""
     return [dict(image_id=IMAGE, category_id=kind, bbox=[left, top, right - left, bottom - top],
                  area=(right - left) * (bottom - top), **more)
-            for (left, top, right, bottom), kind in zip(box_array(instances).tolist(), instances.labels.tolist())]
+            for (left, top, right, bottom), kind in zip(boxes.tolist(), labels.tolist())]
+
+
+def _crowds(sample, kinds):
+    """Ignored regions as COCO's entries; those without a class, once for each of ``kinds``."""
+    if 'bboxes' not in sample.get('ignored_instances', ()):
+        return []
+    regions = sample.ignored_instances.cpu()
+    boxes = box_array(regions)
+    if 'labels' in regions:
+        return _entries(boxes, regions.labels.numpy(), iscrowd=1)
+    return [entry for kind in kinds for entry in _entries(boxes, np.full(len(boxes), kind), iscrowd=1)]

@@ -48,6 +48,12 @@ def test_in_an_ignored_region_a_wrong_detection_does_not_count():
     assert result.right.tolist() == [True, False]
 
 
+def test_an_ignored_region_without_a_class_is_one_of_every_class():
+    sample = sample_of([(A, 1, 0.9), (B, 1, 0.8), (B, 0, 0.7)], [(A, 1)], [([0, 0, 100, 100], 1)])
+    del sample.ignored_instances.labels
+    assert match(sample).counts() == dict(true_positives=1, false_positives=0, false_negatives=0)
+
+
 def test_nothing_found_and_nothing_there():
     assert match(sample_of([], [(A, 1)])).counts() == dict(true_positives=0, false_positives=0, false_negatives=1)
     assert match(sample_of([(A, 1, 0.9)], [])).counts() == dict(true_positives=0, false_positives=1, false_negatives=0)
