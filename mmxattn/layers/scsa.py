@@ -58,7 +58,6 @@ class SCSA(nn.Module):
             raise ValueError(f'SCSA: window_size={window_size} must be at least 1 pixel.')
         self.window_size = window_size
         self.zero_init = zero_init
-        self.gate_scale = 2. if zero_init else 1.
 
         group = channels // 4
         self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l = (
@@ -81,27 +80,25 @@ class SCSA(nn.Module):
 
     def gate(self, logits: Tensor) -> Tensor:
         """Sigmoid, doubled with ``zero_init`` so that a logit of 0 leaves the map alone."""
-        return logits.sigmoid() * self.gate_scale
+        return 2 * logits.sigmoid() if self.zero_init else logits.sigmoid()
 
-    def convolve(self, x: Tensor) -> Tensor:
-        """Eq. 2 to 4: each channel group's 1-D convolution, (B, C, L) -> (B, C, L).
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Weight (C, 1, k, 1) and bias (C,) of one convolution that does the four groups' at once.
 
-        One convolution does all four: shorter kernels are padded with zeros to the longest. A CPU runs it fastest
-        with the channels last, twice as fast as four convolutions and, with its backward, up to four times.
+        Shorter kernels are padded with zeros to the longest.
         """
         convs = (self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l)
         longest = max(conv.kernel_size[0] for conv in convs)
         margins = [(longest - conv.kernel_size[0]) // 2 for conv in convs]
-        weight = torch.cat([F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]).unsqueeze(3)
-        x = x.unsqueeze(3)
-        if x.device.type == 'cpu':
-            x = x.contiguous(memory_format=torch.channels_last)
-        bias = torch.cat([conv.bias for conv in convs])
-        return F.conv2d(x, weight, bias, padding=(longest // 2, 0), groups=len(bias)).squeeze(3)
+        weights = [F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]
+        return torch.cat(weights).unsqueeze(3), torch.cat([conv.bias for conv in convs])
 
-    def spatial_gate(self, means: Tensor, norm: nn.Module) -> Tensor:
-        """SMSA along one axis: (B, C, L) -> gate (B, C, L). The same convolutions serve both axes."""
-        return self.gate(norm(self.convolve(means)))  # Eq. 5 and 6
+    def spatial_gate(self, means: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> Tensor:
+        """SMSA along one axis: (B, C, L, 1) -> gate (B, C, L). The same convolutions serve both axes (Eq. 2 to 6)."""
+        if means.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
+            means = means.contiguous(memory_format=torch.channels_last)
+        x = F.conv2d(means, weight, bias, padding=(weight.shape[2] // 2, 0), groups=means.shape[1])
+        return self.gate(norm(x.squeeze(3)))
 
     def channel_gate(self, x: Tensor) -> Tensor:
         """PCSA: pooled map (B, C, h, w) -> gate (B, C, 1). Attention is between channels; pixels are their features."""
@@ -113,8 +110,10 @@ class SCSA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         means_of_rows, means_of_columns, x = axis_means(x)  # Eq. 1
-        rows = self.spatial_gate(means_of_rows.squeeze(3), self.norm_h).unsqueeze(3).to(x.dtype)  # (B, C, H, 1)
-        columns = self.spatial_gate(means_of_columns.squeeze(2), self.norm_w).unsqueeze(2).to(x.dtype)  # (B, C, 1, W)
+        kernel = self.kernel()
+        rows = self.spatial_gate(means_of_rows, *kernel, self.norm_h).unsqueeze(3).to(x.dtype)  # (B, C, H, 1)
+        columns = self.spatial_gate(means_of_columns.transpose(2, 3), *kernel, self.norm_w)
+        columns = columns.unsqueeze(2).to(x.dtype)  # (B, C, 1, W)
         window = min(self.window_size, height), min(self.window_size, width)
         pooled, x = gated_average_pool(x, rows, columns, window)  # Eq. 7 and 8
         channels = self.channel_gate(pooled).unsqueeze(3).to(x.dtype)  # (B, C, 1, 1)

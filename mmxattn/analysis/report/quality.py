@@ -43,12 +43,18 @@ def luck(comparison):
     """Sentences: how far can these differences be trusted?"""
     runs = max((len(candidate.runs) for candidate in comparison.candidates), default=0)
     seeds = [run.seed for candidate in comparison.candidates[:1] for run in candidate.runs if run.seed is not None]
-    small = 'AP and AR as COCO defines them, from 0 to 1; IoU and accuracies in percent. '
+    units = _units({metric for candidate in comparison.candidates for run in candidate.runs for metric in run.metrics})
     if runs > 1:
-        return f'{small}Mean ± standard deviation over {runs} seeds ({", ".join(map(str, seeds))}).'
+        return f'{units}Mean ± standard deviation over {runs} seeds ({", ".join(map(str, seeds))}).'
     trained = f'One seed ({seeds[0]})' if seeds else 'One checkpoint a recipe'
-    return (f'{small}{trained} decides nothing: another seed moves these numbers, often by more than the parts differ. '
+    return (f'{units}{trained} decides nothing: another seed moves these numbers, often by more than the parts differ. '
             f'Train with several (--train --seeds 0 1 2).')
+
+
+def _units(metrics):
+    if metrics & set(PERCENT):
+        return 'IoU and accuracies are in percent. '
+    return 'AP and AR are as COCO defines them, from 0 to 1. ' if 'AP' in metrics else ''
 
 
 def difference_table(comparison):
