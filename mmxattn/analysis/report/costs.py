@@ -3,6 +3,7 @@
 from ..result import labels
 from .table import Cell, Row, Table, differences
 
+SIZES = dict(k=1e3, M=1e6, G=1e9)
 UNITS = """\
 MACs: multiply-adds, each counted once. FLOPs: two a multiply-add. Counted for one image of {height}x{width} pixels,
 from the padded image to the raw output of the heads, by torch.utils.flop_counter: convolutions, linear layers, matrix
@@ -31,9 +32,10 @@ def cost_table(comparison):
     for name in differing_modules([c.modules for c in counted]):
         costs = [c.modules.get(name) for c in counted]
         label = f'{name} ({" | ".join(dict.fromkeys(cost.type for cost in costs if cost))})'
-        table.rows.append(Row(f'{label}: parameters (M)', differences([_scaled(c, 'parameters', 1e6) for c in costs])))
-        table.rows.append(Row(f'{label}: MACs (G)', differences([_scaled(c, 'macs', 1e9) for c in costs])))
-        table.rows.append(Row(f'{label}: FLOPs (G)', differences([_scaled(c, 'flops', 1e9) for c in costs])))
+        for attribute, what, units in (('parameters', 'parameters', 'Mk'), ('macs', 'MACs', 'GM'),
+                                       ('flops', 'FLOPs', 'GM')):
+            values = [getattr(cost, attribute) if cost else None for cost in costs]
+            table.rows.append(_in_unit(f'{label}: {what}', values, units))
     table.note += ' ' + second_opinion(comparison)
     return table
 
@@ -75,8 +77,11 @@ def _differs(name, modules):
     return any(own.get(name) != modules[0].get(name) for own in modules)
 
 
-def _scaled(cost, attribute, unit):
-    return getattr(cost, attribute) / unit if cost else None
+def _in_unit(name, values, units):
+    """A row in the first of two units, or in the second where nothing would be left of three decimals."""
+    large, small = units
+    unit = large if max(value or 0 for value in values) >= 0.1 * SIZES[large] else small
+    return Row(f'{name} ({unit})', differences([None if value is None else value / SIZES[unit] for value in values]))
 
 
 def second_opinion(comparison):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..result import labels
 from ..speed import spread
-from .quality import accuracies, form_of
+from .quality import accuracies, class_values, form_of, mean
 
 COLOURS = ['#555555', '#0072b2', '#d55e00', '#009e73', '#cc79a7']  # told apart by colour-blind readers, too
 STYLES = ['-', '--', '-.', ':']
@@ -67,10 +67,10 @@ def class_differences(comparison):
     found = accuracies(comparison)
     if not found:
         return None
-    metric = 'AP' if found[0].task == 'detection' else 'IoU'
+    metric = 'AP' if found[0][0].task == 'detection' else 'IoU'
     changes = []
-    for name in found[0].classes:
-        values = [(accuracy.per_class.get(name) or {}).get(metric) for accuracy in (found[0], found[-1])]
+    for name in found[0][0].classes:
+        values = [mean(class_values(own, name, metric)) for own in (found[0], found[-1])]
         if None not in values:
             changes.append((values[1] - values[0], name))
     if not changes:
@@ -86,15 +86,15 @@ def class_differences(comparison):
 
 
 def precision_recall(comparison):
-    """Precision at each recall, mean over classes."""
-    found = accuracies(comparison)
-    if not found or not all(accuracy.curves for accuracy in found):
+    """Precision at each recall, mean over classes and runs."""
+    found = [[accuracy.curves for accuracy in own] for own in accuracies(comparison)]
+    if not found or None in found[0]:
         return None
     figure, axes = _axes()
-    for place, (name, accuracy) in enumerate(zip(labels(comparison), found)):
+    for place, (name, curves) in enumerate(zip(labels(comparison), found)):
         for style, iou in zip(STYLES, ('0.5', '0.75')):
-            axes.plot(accuracy.curves['recall'], accuracy.curves[iou], style, color=_colour(place),
-                      label=f'{name}, IoU {iou}')
+            axes.plot(curves[0]['recall'], np.mean([curve[iou] for curve in curves], axis=0), style,
+                      color=_colour(place), label=f'{name}, IoU {iou}')
     axes.set(xlabel='recall', ylabel='precision, mean over classes', xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False)
     return figure
@@ -118,12 +118,12 @@ def loss_curves(comparison):
 
 def error_types(comparison):
     """AP50 lost to each type of error."""
-    found = [accuracy.errors for accuracy in accuracies(comparison)]
-    if not found or None in found:
+    found = [[accuracy.errors for accuracy in own] for own in accuracies(comparison)]
+    if not found or None in found[0]:
         return None
-    kinds = list(found[0])
-    return _bars(kinds, [[errors[kind]['ap_lost'] for kind in kinds] for errors in found], labels(comparison),
-                 'AP50 lost')
+    kinds = list(found[0][0])
+    values = [[mean([errors[kind]['ap_lost'] for errors in own]) for kind in kinds] for own in found]
+    return _bars(kinds, values, labels(comparison), 'AP50 lost')
 
 
 def main_metric(comparison):

@@ -29,14 +29,31 @@ def accuracy_table(comparison):
         return table
     for metric in candidates[0].runs[0].metrics:
         values = [_known(run.metrics.get(metric) for run in candidate.runs) for candidate in candidates]
-        cells = differences([statistics.fmean(own) if own else None for own in values])
-        for cell, own in zip(cells, values):
-            cell.spread = statistics.stdev(own) if len(own) > 1 else None
-        table.rows.append(Row(metric, cells, form_of(metric)))
+        table.rows.append(Row(metric, means(values), form_of(metric)))
     if all(run.training for candidate in candidates for run in candidate.runs):
         minutes = [statistics.fmean(run.training.seconds for run in candidate.runs) / 60 for candidate in candidates]
         table.rows.append(Row('Training time of a run (min)', [Cell(value) for value in minutes], '.1f'))
     return table
+
+
+def means(values):
+    """Cells of the mean and the standard deviation over runs, all but the first with their difference from it.
+
+    Args:
+        values (list[list[float]]): The runs' values, one list a recipe; an empty one where there is none.
+
+    Returns:
+        list[Cell]: One a recipe.
+    """
+    cells = differences([mean(own) for own in values])
+    for cell, own in zip(cells, values):
+        cell.spread = statistics.stdev(own) if len(own) > 1 else None
+    return cells
+
+
+def mean(values):
+    """The mean; None of nothing, and the value itself, a whole number too, where there is but one."""
+    return statistics.fmean(values) if len(values) > 1 else next(iter(values), None)
 
 
 def luck(comparison):
@@ -97,7 +114,7 @@ def class_tables(comparison):
     """The main metrics class by class, those first whose difference from the first recipe is largest.
 
     Args:
-        comparison (Comparison): The accuracy of each candidate's first run is used.
+        comparison (Comparison): The accuracy of each candidate's runs is used.
 
     Returns:
         list[Table]: One a metric; none where nothing is trained.
@@ -105,19 +122,22 @@ def class_tables(comparison):
     found = accuracies(comparison)
     if not found:
         return []
-    metrics = ('AP', 'AP50') if found[0].task == 'detection' else ('IoU', )
+    metrics = ('AP', 'AP50') if found[0][0].task == 'detection' else ('IoU', )
     return [_class_table(comparison, found, metric) for metric in metrics]
 
 
+def class_values(accuracy_of_runs, name, metric):
+    """One class's metric in each run that has it."""
+    return _known((accuracy.per_class.get(name) or {}).get(metric) for accuracy in accuracy_of_runs)
+
+
 def _class_table(comparison, found, metric):
-    note = ''
+    note = over_runs(comparison)
     if metric == 'IoU':
-        small = [name for name, entry in found[0].per_class.items() if entry and entry['small']]
-        note = f'mIoU@small is the mean over: {", ".join(small) or "no class"}.'
-    rows = []
-    for name in found[0].classes:
-        values = [(accuracy.per_class.get(name) or {}).get(metric) for accuracy in found]
-        rows.append(Row(name, differences(values), form_of(metric)))
+        small = [name for name, entry in found[0][0].per_class.items() if entry and entry['small']]
+        note = f'mIoU@small is the mean over: {", ".join(small) or "no class"}. {note}'
+    rows = [Row(name, means([class_values(own, name, metric) for own in found]), form_of(metric))
+            for name in found[0][0].classes]
     rows.sort(key=lambda row: -(row.cells[-1].change or 0))
     return Table(f'{metric} by class', labels(comparison), rows, note)
 
@@ -126,21 +146,22 @@ def operating_table(comparison):
     """True and false positives at one score (FINE's Table 5).
 
     Args:
-        comparison (Comparison): The accuracy of each candidate's first run is used.
+        comparison (Comparison): The accuracy of each candidate's runs is used.
 
     Returns:
         Table: Empty where nothing is trained, or it is no detector.
     """
     table = Table('Operating point', labels(comparison))
-    points = [accuracy.operating_point for accuracy in accuracies(comparison)]
-    if not points or None in points:
+    points = [[accuracy.operating_point for accuracy in own] for own in accuracies(comparison)]
+    if not points or None in points[0]:
         return table
-    table.note = (f'Detections of score {points[0]["score"]} and more; one is right if it meets an object of its class '
-                  f'with an IoU of {points[0]["iou"]} or more that no better one has met.')
+    first = points[0][0]
+    table.note = (f'Detections of score {first["score"]} and more; one is right if it meets an object of its class '
+                  f'with an IoU of {first["iou"]} or more that no better one has met. {over_runs(comparison)}')
     for key, name in [('tp', 'True positives'), ('fp', 'False positives'), ('fn', 'False negatives'),
                       ('precision', 'Precision'), ('recall', 'Recall'), ('f1', 'F1')]:
-        values = [point['overall'][key] for point in points]
-        table.rows.append(Row(name, differences(values), 'd' if key in COUNTS else '.3f'))
+        values = [_known(point['overall'][key] for point in own) for own in points]
+        table.rows.append(Row(name, means(values), _form_of_counts(values) if key in COUNTS else '.3f'))
     return table
 
 
@@ -148,27 +169,38 @@ def error_table(comparison):
     """Error types: how many, and the AP50 that each costs.
 
     Args:
-        comparison (Comparison): The accuracy of each candidate's first run is used.
+        comparison (Comparison): The accuracy of each candidate's runs is used.
 
     Returns:
         Table: Empty where nothing is trained, or it is no detector.
     """
     table = Table('Error types', labels(comparison), note=(
         'After TIDE: what each detection that is not right would need to become right, at an IoU of 0.5 (background '
-        'below 0.1). AP50 lost: what AP50 would gain if errors of that type were mended.'))
-    found = [accuracy.errors for accuracy in accuracies(comparison)]
-    if not found or None in found:
+        f'below 0.1). AP50 lost: what AP50 would gain if errors of that type were mended. {over_runs(comparison)}'))
+    found = [[accuracy.errors for accuracy in own] for own in accuracies(comparison)]
+    if not found or None in found[0]:
         return table
-    for kind in found[0]:
-        table.rows.append(Row(f'{kind}: number', differences([errors[kind]['count'] for errors in found]), 'd'))
-        table.rows.append(Row(f'{kind}: AP50 lost', differences([errors[kind]['ap_lost'] for errors in found]), '.3f'))
+    for kind in found[0][0]:
+        counts, lost = ([[errors[kind][what] for errors in own] for own in found] for what in ('count', 'ap_lost'))
+        table.rows.append(Row(f'{kind}: number', means(counts), _form_of_counts(counts)))
+        table.rows.append(Row(f'{kind}: AP50 lost', means(lost), '.3f'))
     return table
 
 
 def accuracies(comparison):
-    """The accuracy of each candidate's first run, or nothing where one is missing."""
-    found = [candidate.runs[0].accuracy if candidate.runs else None for candidate in comparison.candidates]
+    """Of each candidate the accuracy of its runs, or nothing where a candidate has none."""
+    found = [[run.accuracy for run in candidate.runs if run.accuracy] for candidate in comparison.candidates]
     return found if all(found) else []
+
+
+def over_runs(comparison):
+    """A sentence where there are several runs: what a number is then."""
+    runs = max((len(candidate.runs) for candidate in comparison.candidates), default=0)
+    return f'Mean ± standard deviation over {runs} seeds.' if runs > 1 else ''
+
+
+def _form_of_counts(values):
+    return 'd' if all(len(own) == 1 for own in values) else '.1f'
 
 
 def _known(values):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mmxattn.analysis.complexity import ModuleCost
 from mmxattn.analysis.report.costs import differing_modules
 from mmxattn.analysis.report.quality import accuracy_table, difference_table, luck
 from mmxattn.analysis.report.tables import at_a_glance, tables
@@ -67,12 +68,30 @@ def test_one_seed_decides_nothing(comparison):
 
 
 def test_classes_errors_and_the_operating_point(comparison):
+    comparison.candidates[1].runs[1].accuracy.operating_point['overall'].update(tp=33)
+    found = shown(comparison)
+    assert found['AP by class']['cat'] == ['0.510 ±0.014', '0.520 ±0.014 (+0.010)']
+    assert found['AP50 by class']['dog'] == ['-', '-']
+    assert found['Operating point']['True positives'] == ['30.0 ±0.0', '31.5 ±2.1 (+1.5)']
+    assert found['Operating point']['F1'] == ['0.667 ±0.000', '0.667 ±0.000 (+0.000)']
+    assert found['Error types']['missed: AP50 lost'] == ['0.050 ±0.000', '0.050 ±0.000 (+0.000)']
+
+    for candidate in comparison.candidates:
+        del candidate.runs[1:]
     found = shown(comparison)
     assert found['AP by class']['cat'] == ['0.500', '0.530 (+0.030)']
-    assert found['AP50 by class']['dog'] == ['-', '-']
     assert found['Operating point']['True positives'] == ['30', '30 (+0)']
-    assert found['Operating point']['F1'] == ['0.667', '0.667 (+0.000)']
-    assert found['Error types']['missed: AP50 lost'] == ['0.050', '0.050 (+0.000)']
+    assert found['Error types']['missed: number'] == ['3', '3 (+0)']
+
+
+def test_small_costs_are_told_in_a_smaller_unit(comparison):
+    for candidate in comparison.candidates:
+        candidate.complexity.modules['neck.convs'] = ModuleCost('ModuleList', 700, 20_000)
+    comparison.candidates[1].complexity.modules['neck.convs'] = ModuleCost('ModuleList', 900, 30_000)
+    found = shown(comparison)['What it costs']
+    assert found['neck.convs (ModuleList): parameters (k)'] == ['0.700', '0.900 (+0.200)']
+    assert found['neck.convs (ModuleList): FLOPs (M)'] == ['0.040', '0.060 (+0.020)']
+    assert found['neck (FPN | FINEFPN): parameters (M)'] == ['1.000', '1.500 (+0.500)']
 
 
 def test_times_are_compared_turn_by_turn(comparison):
