@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from mmengine.device import get_device
+from mmengine.runner import set_random_seed
 from tqdm import tqdm
 
 from .accuracy import evaluate, paired_difference
@@ -241,7 +242,7 @@ class _Work:
                 for name, one in intervals.items()}
 
     def _models(self):
-        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs else build_model(cfg).to(get_device())
+        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs else _untrained(cfg)
                 for candidate, cfg in zip(self.result.candidates, self.cfgs)]
 
     def _timing_batches(self):
@@ -310,6 +311,12 @@ def _identity(run):
     """Path, size and time of the weights' file, as text."""
     status = Path(run.checkpoint).stat()
     return f'{run.checkpoint}:{status.st_size}:{status.st_mtime_ns}'
+
+
+def _untrained(cfg):
+    """The model with random weights, the same each time: how many boxes they give decides how long NMS takes."""
+    set_random_seed(0)
+    return build_model(cfg).to(get_device())
 
 
 def _digest(key):

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from mmxattn.analysis import Comparison, Plan, compare, runner_process
 from mmxattn.analysis.files import write_json
@@ -96,6 +97,18 @@ def test_seeds_make_runs_that_differ(toy_recipe, tmp_path):
         assert [run_.seed for run_ in candidate.runs] == [0, 1]
         assert len({run_.checkpoint for run_ in candidate.runs}) == 2
         assert candidate.speed == []  # no mode, no timing
+
+
+def test_without_weights_a_recipe_has_the_same_ones_each_time(toy_recipe, tmp_path, monkeypatch):
+    def take(models, *args):
+        timed.extend(models)
+        return [[] for _ in models]
+
+    timed, stock = [], toy_recipe('stock')
+    monkeypatch.setattr('mmxattn.analysis.comparison.benchmark', take)
+    compare([stock, stock], tmp_path / 'work', plan=Plan(looks=False), say=lambda line: None)
+    first, second = (model.state_dict() for model in timed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{"candidates": [{"name": "of another version"}]}'])
