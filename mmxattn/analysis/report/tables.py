@@ -8,6 +8,8 @@ from .receptive_field import receptive_field_table
 from .speed import speed_table
 from .table import Table
 
+UNTRAINED = ('No weights were given, and none were trained: timings and pictures are of models with random weights. A '
+             'detector then finds random boxes, and their number is in its timings.')
 GLANCE = ('Parameters (M)', 'MACs (G)', 'AP', 'AP50', 'AP_S', 'AP_M', 'AP_L', 'mAP', 'mIoU', 'mIoU@small')
 
 
@@ -43,4 +45,5 @@ def at_a_glance(comparison):
     timed = speed_table(comparison).rows
     mode = timed[0].name.partition(':')[0] if timed else ''
     rows.extend(row for row in timed if row.name.startswith((f'{mode}: latency', f'{mode}: training step')))
-    return Table('At a glance', labels(comparison), rows, luck(comparison) if metric else '')
+    untrained = UNTRAINED if timed or comparison.looks else ''
+    return Table('At a glance', labels(comparison), rows, luck(comparison) if metric else untrained)

@@ -126,6 +126,16 @@ def test_at_a_glance(comparison):
         'fp32: training step, batch 16, p50 of 1 (ms)']
 
 
+def test_random_weights_are_told(comparison):
+    assert 'random weights' not in at_a_glance(comparison).note
+    for candidate in comparison.candidates:
+        candidate.runs, candidate.differences = [], []
+    assert 'timings and pictures are of models with random weights' in at_a_glance(comparison).note
+    for candidate in comparison.candidates:
+        candidate.speed = []
+    assert at_a_glance(comparison).note == ''  # costs alone do not depend on weights
+
+
 def test_half_way_there_is_what_there_is(comparison):
     for candidate in comparison.candidates:
         candidate.complexity, candidate.runs, candidate.differences = None, [], []
