@@ -6,7 +6,6 @@ from their last checkpoint, and what is finished is not done twice.
 
 import functools
 import hashlib
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from tqdm import tqdm
 
+from . import earlier
 from .accuracy import evaluate, paired_difference
 from .benchmark import benchmark
 from .complexity import complexity
@@ -89,19 +89,18 @@ class _Work:
         self.configs = configs
         self.cfgs = [load_recipe(config, options) for config in configs]
         self.made_shape = tuple(shape) if shape else None
-        self.other_report = ()  # names of the recipes, where the folder holds a report of others than these
         candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(self.cfgs[0], cfg))
                       for config, cfg in zip(configs, self.cfgs)]
         shape = self.made_shape or input_shape(self.cfgs[0]) or self._first_image_shape()
         self.result = Comparison(
             candidates, tuple(shape), environment(self.cfgs[0].get('default_scope', 'mmengine')),
             self.cfgs[0].get('train_dataloader', {}).get('batch_size', 1))
-        self._take_over_what_holds()
+        earlier.take_over(self.result, self.folder)
 
     def save(self):
         """Write the result, as report.json, and the pages made of it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._set_aside_other_report()
+        earlier.set_aside(self.result, self.folder, self.say)
         write_report(self.result, self.folder)
 
     def costs(self):
@@ -174,38 +173,6 @@ class _Work:
                      say=lambda title: self.say(f'Looked at: {title}'))
         self.result.looks = [_saved(section, pictures, place) for place, section in enumerate(found.sections, 1)]
         self._done('looks', key)
-
-    def _take_over_what_holds(self):
-        """Fill in what an earlier call found, as far as it still holds."""
-        try:
-            before = Comparison.load(self.folder / 'report.json')
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
-            return
-        now = self.result
-        if [old.name for old in before.candidates] != [new.name for new in now.candidates]:
-            self.other_report = [old.name for old in before.candidates]
-            return
-        clock = before.environment.pop('clock_mhz', None)
-        if before.environment != now.environment or before.shape != now.shape:
-            return
-        if clock is not None:
-            now.environment['clock_mhz'] = clock
-        for old, new in zip(before.candidates, now.candidates):
-            if (old.name, old.fingerprint) == (new.name, new.fingerprint):
-                new.complexity, new.speed, new.runs, new.differences = (
-                    old.complexity, old.speed, old.runs, old.differences)
-        now.looks, now.stages, now.made_images = before.looks, before.stages, before.made_images
-
-    def _set_aside_other_report(self):
-        if self.other_report:
-            aside = next(path for path in map(self.folder.joinpath, map('earlier_{}'.format, itertools.count(1)))
-                         if not path.exists())
-            aside.mkdir()
-            for path in [*self.folder.glob('report.*'), self.folder / 'pictures']:
-                if path.exists():
-                    path.rename(aside / path.name)
-            self.say(f'The report of {" and ".join(self.other_report)} that was here is in {aside} now.')
-            self.other_report = ()
 
     def _count(self, candidate, cfg):
         try:

@@ -101,7 +101,7 @@ def _gated_average_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[
     """Rows first: y is h times lower than x, and the rest is done on that."""
     height, width = window
     pieces = [_windows(_sum_of_rows(part, r, height) * c, 3, width).sum(4) for part, r, c in _blocks(x, rows, columns)]
-    pooled = torch.cat(pieces).flatten(0, 1) if len(pieces) > 1 else pieces[0]
+    pooled = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
     return pooled.div_(height * width).view(*x.shape[:2], *pooled.shape[-2:]).to(x.dtype)
 
 

@@ -7,11 +7,11 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .. import speed
+from ..benchmark import LEAST
 from ..complexity import count_macs
 from ..memory import peak_memory
 from .floor import bytes_moved, floor
 
-LEAST = 5  # turns, however slow
 # Largest relative error between both forms. Convolutions in float32 may use TF32 on a GPU, with ten bits.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 PASSES = ('inference', 'training step')
