@@ -7,6 +7,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from . import speed
+from .errors import in_one_line
 from .memory import peak_memory
 
 MODES = {
@@ -63,8 +64,7 @@ def benchmark(models, optimizers, test_batches, train_batches, device, modes=('f
         try:
             _time_mode(speeds, models, optimizers, test_batches, train_batches, device, turns, budget, say)
         except Exception as error:  # whatever a model makes of autocast or of compilation
-            reason = str(error).strip().partition('\n')[0]
-            speeds = [Speed(mode, failure=f'{type(error).__name__}: {reason}') for _ in models]
+            speeds = [Speed(mode, failure=in_one_line(error)) for _ in models]
         for own, result in zip(results, speeds):
             own.append(result)
     return results

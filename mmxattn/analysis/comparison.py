@@ -20,6 +20,7 @@ from .benchmark import benchmark
 from .complexity import complexity
 from .config_diff import config_diff
 from .environment import clock_mhz, environment
+from .errors import in_one_line
 from .inputs import made_batch, real_batches, test_batches
 from .looks import look
 from .plan import Plan
@@ -180,9 +181,8 @@ class _Work:
         except ValueError:
             raise
         except Exception as error:  # whatever a model makes of an image of this size
-            reason = str(error).strip().partition('\n')[0]
             raise ValueError(f'{candidate.name} cannot be run on an image of {self.result.shape[0]}x'
-                             f'{self.result.shape[1]} pixels ({type(error).__name__}: {reason}): give a larger shape, '
+                             f'{self.result.shape[1]} pixels ({in_one_line(error)}): give a larger shape, '
                              f'or mend the model.') from error
 
     def _train(self, config, candidate, seed, place):

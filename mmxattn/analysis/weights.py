@@ -7,6 +7,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
+from .errors import in_one_line
 from .recipe import build_model
 
 SHOWN = 3  # keys of a checkpoint that does not fit
@@ -49,8 +50,7 @@ def _read(checkpoint):
         raise ValueError(f'The checkpoint {checkpoint} cannot be read: it is no file of tensors, or would run code '
                          f'when loaded. Give one that training wrote.') from error
     except (RuntimeError, OSError, EOFError) as error:  # damaged
-        reason = f'{type(error).__name__}: {error}'.partition('\n')[0]
-        raise ValueError(f'The checkpoint {checkpoint} cannot be read ({reason}): give one that training '
+        raise ValueError(f'The checkpoint {checkpoint} cannot be read ({in_one_line(error)}): give one that training '
                          f'wrote.') from error
     weights = content.get('state_dict', content) if isinstance(content, dict) else {}
     weights = {key.removeprefix('module.'): value for key, value in weights.items() if torch.is_tensor(value)}

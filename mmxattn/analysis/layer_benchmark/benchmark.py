@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from .. import speed
 from ..benchmark import LEAST
 from ..complexity import count_macs
+from ..errors import in_one_line
 from ..memory import peak_memory
 from .floor import bytes_moved, floor
 
@@ -141,8 +142,7 @@ def _measure(case, rates, device, dtype, training, turns, budget, compiled):
             functions['compiled']()
         except Exception as failure:  # whatever a compiler makes of a layer
             del functions['compiled']
-            reason = str(failure).strip().partition('\n')[0]
-            notes.append(f'torch.compile: {type(failure).__name__}: {reason}')
+            notes.append(f'torch.compile: {in_one_line(failure)}')
 
     moved = {name: bytes_moved(function) for name, function in functions.items() if name != 'compiled'}
     memory = {name: peak_memory(function, device) for name, function in functions.items()}
