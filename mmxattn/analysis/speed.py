@@ -46,6 +46,24 @@ def ratio(times, baseline):
     return spread(t / b for t, b in zip(times, baseline))
 
 
+def median_interval(values):
+    """Where the median of what some values were drawn from lies, with 95% confidence.
+
+    Between two of the values themselves: how many lie below the median is binomial, whatever their distribution.
+
+    Args:
+        values (Iterable[float]): The values.
+
+    Returns:
+        tuple[float, float]: Lower and upper end; of fewer than six values the least and the largest,
+            which is less sure.
+    """
+    values = sorted(values)
+    outside = int(len(values) / 2 - 0.98 * len(values)**0.5)  # 1.96 standard deviations of the binomial
+    outside = max(0, outside)
+    return values[outside], values[-1 - outside]
+
+
 def interleave(functions, turns, warm_up=3, budget=None, timer=None, least=1):
     """Time functions that take turns.
 

@@ -11,6 +11,8 @@ Beside the paper's text:
   its parameter and operation counts (Table 4) ask for together, with norm and activation after MobileViT;
 * ``tokens_per_part`` lets the number of parts grow with the image, so that the cost stays linear in its pixels; the
   paper's two parts are meant for the 1,940 tokens of an SSD300;
+* the 1x1 convolutions are products with tokens, which makes tokens of maps, and maps of tokens, at no cost; parts go
+  through all blocks a few at a time, so that on a CPU the cost of a token does not grow with the image;
 * ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
 """
 from collections.abc import Callable, Sequence
@@ -19,7 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .token_linear import TokenLinear, token_linear
+
 __all__ = ['CFSAM']
+
+TOKENS_AT_ONCE = 2**12  # on a CPU: 4 MB of 256 channels, and as much again for each thing made of them
 
 
 class Block(nn.Module):
@@ -30,13 +36,14 @@ class Block(nn.Module):
         self.num_heads = num_heads
         hidden = int(channels * mlp_ratio)
         self.norm1 = nn.LayerNorm(channels)
-        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = TokenLinear(channels, 3 * channels, bias=False)
+        self.proj = TokenLinear(channels, channels)
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(nn.Linear(channels, hidden), act(), nn.Linear(hidden, channels))
+        self.mlp = nn.Sequential(TokenLinear(channels, hidden), act(), TokenLinear(hidden, channels))
 
     def attention(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, h, N, d)
+        q, k, v = (y.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
+                   for y in self.qkv(x).chunk(3, dim=2))
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +52,11 @@ class Block(nn.Module):
 
 
 class LocalFeatures(nn.Module):
-    """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1)."""
+    """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1).
+
+    (B, C_i, H, W) -> tokens (B, H*W, C). The Conv1x1 is a product of matrices, which takes its input either way
+    round: to turn a map into tokens by itself would cost more than the product where the map is large.
+    """
 
     def __init__(self, in_channels: int, channels: int, norm: Callable | None, act: Callable[[], nn.Module]):
         super().__init__()
@@ -63,7 +74,8 @@ class LocalFeatures(nn.Module):
         return norm(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv1x1(self.act(self.normalize(self.conv3x3(x))))
+        x = self.act(self.normalize(self.conv3x3(x))).flatten(2).transpose(1, 2)  # (B, H*W, C_i)
+        return F.linear(x, self.conv1x1.weight.flatten(1), self.conv1x1.bias)
 
 
 class CFSAM(nn.Module):
@@ -119,7 +131,7 @@ class CFSAM(nn.Module):
 
         self.local = nn.ModuleList(LocalFeatures(c, channels, norm, act) for c in in_channels)
         self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
-        self.fusion = nn.Linear(2 * channels, channels)  # a 1x1 convolution, on tokens
+        self.fusion = TokenLinear(2 * channels, channels)  # a 1x1 convolution, on tokens
         self.restore = nn.ModuleList(
             nn.Identity() if c == channels else nn.Conv2d(channels, c, 1) for c in in_channels)
         if zero_init:
@@ -149,19 +161,34 @@ class CFSAM(nn.Module):
 
     def global_features(self, tokens: Tensor) -> Tensor:
         """Partition, Transformer, Combine (Eq. 2 to 4): (B, N, C) -> (B, N, C)."""
-        batch, length, _ = tokens.shape
+        length = tokens.shape[1]
         parts = self.parts(length)
         x = resample(tokens, -(-length // parts) * parts)
-        x = x.unflatten(1, (-1, parts)).transpose(1, 2).flatten(0, 1)  # (B*P, N/P, C): token n in part n mod P
-        x = self.blocks(x)
-        x = x.unflatten(0, (batch, parts)).transpose(1, 2).flatten(1, 2)  # (B, N, C)
-        return resample(x, length)
+        x = x.unflatten(1, (-1, parts))  # (B, N/P, P, C): token n in part n mod P
+        x = torch.cat([self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)], dim=2)
+        return resample(x.flatten(1, 2), length)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The blocks, within each part alone: (B, N/P, p, C) -> the same."""
+        batch = x.shape[0]
+        x = self.blocks(x.transpose(1, 2).flatten(0, 1))  # (B*p, N/P, C)
+        return x.unflatten(0, (batch, -1)).transpose(1, 2)
+
+    def parts_at_once(self, x: Tensor) -> int:
+        """How many parts of (B, N/P, P, C) go through all blocks before the next ones: as many as caches hold."""
+        if x.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return x.shape[2]
+        return max(1, TOKENS_AT_ONCE // (x.shape[0] * x.shape[1]))
+
+    def fuse(self, before: Tensor, after: Tensor) -> Tensor:
+        """Eq. 5, a convolution over both, concatenated: the sum of one over each. Twice (B, N, C) -> (B, N, C)."""
+        weights = self.fusion.weight.chunk(2, dim=1)
+        return token_linear(before, weights[0], self.fusion.bias) + token_linear(after, weights[1])
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         self.check(maps)
-        local = [extract(x) for extract, x in zip(self.local, maps)]
-        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in local], dim=1)  # Eq. 1: (B, N, C)
-        tokens = self.fusion(torch.cat((tokens, self.global_features(tokens)), dim=2))  # Eq. 5
+        tokens = torch.cat([extract(x) for extract, x in zip(self.local, maps)], dim=1)  # Eq. 1: (B, N, C)
+        tokens = self.fuse(tokens, self.global_features(tokens))
         sizes = [x.shape[2:] for x in maps]
         levels = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
         out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]
@@ -172,4 +199,7 @@ def resample(tokens: Tensor, length: int) -> Tensor:
     """Linear interpolation of a sequence to another length: (B, N, C) -> (B, length, C)."""
     if tokens.shape[1] == length:
         return tokens
-    return F.interpolate(tokens.transpose(1, 2), size=length, mode='linear', align_corners=False).transpose(1, 2)
+    # as a map of one column whose channels are last in memory: the one-dimensional form takes no such order
+    column = tokens.unsqueeze(2).permute(0, 3, 1, 2)  # (B, C, N, 1)
+    column = F.interpolate(column, size=(length, 1), mode='bilinear', align_corners=False)
+    return column.permute(0, 2, 3, 1).squeeze(2)

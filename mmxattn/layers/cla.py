@@ -12,12 +12,13 @@ Beside the paper's text:
 * as in AFMA, from which CLA descends, the correlation is scaled by 1/d^2 and the product by 1/N_j: raw products grow
   with both;
 * there is no softmax, so the product is associative. With G_ec = phi(F_j)_c^T phi(F'_j)_e (d^2 x d^2),
-      O_e = sum_c W_ec phi(A)_c G_ec + b_e sum over j of phi(F'_j)_e,
-  at d = 1 a 1x1 convolution whose weights come from the data. Nothing of size N_i x N_j is made. For larger patches
-  the cheaper of the two orders is taken, by counting;
+      O_e = sum_c phi(A)_c W_ec G_ec + b_e sum over j of phi(F'_j)_e,
+  a 1x1 convolution of the map, its patches taken for channels, whose weights come from the data. Nothing of size
+  N_i x N_j is made. And since A = Conv1x1(F_i) is linear too, its weights go into these where F_i has fewer channels
+  than A. For patches larger than a pixel the cheaper of the two orders is taken, by counting;
 * maps that d does not divide are padded with zeros on the right and at the bottom.
 """
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +26,22 @@ from torch import Tensor, nn
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
 
+STRIP = 2**19  # elements of the correlations at a time: 2 MB, and as much again for each thing made of them
+
+
+def pad_to_patches(x: Tensor, size: int) -> Tensor:
+    """Zeros on the right and at the bottom, until patches of a size cover the map."""
+    if size == 1:
+        return x
+    height, width = x.shape[2:]
+    return F.pad(x, (0, -width % size, 0, -height % size))
+
 
 def to_patches(x: Tensor, size: int) -> Tensor:
     """phi: (B, C, H, W) -> (B, C, N, d*d), patches row by row, zero-padded on the right and at the bottom."""
     if size == 1:
         return x.flatten(2).unsqueeze(3)
-    height, width = x.shape[2:]
-    x = F.pad(x, (0, -width % size, 0, -height % size))
-    x = x.unflatten(3, (-1, size)).unflatten(2, (-1, size))  # (B, C, H/d, d, W/d, d)
+    x = pad_to_patches(x, size).unflatten(3, (-1, size)).unflatten(2, (-1, size))  # (B, C, H/d, d, W/d, d)
     return x.transpose(3, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -41,6 +50,21 @@ def from_patches(x: Tensor, size: int, height: int, width: int) -> Tensor:
     columns = -(-width // size)
     x = x.unflatten(3, (size, size)).unflatten(2, (-1, columns)).transpose(3, 4)  # (B, C, H/d, d, W/d, d)
     return x.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
+
+
+def pixel_unshuffle(x: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) -> (B, C*d*d, H/d, W/d)."""
+    return x if size == 1 else F.pixel_unshuffle(x, size)
+
+
+def pixel_shuffle(x: Tensor, size: int) -> Tensor:
+    """The inverse of :func:`pixel_unshuffle`."""
+    return x if size == 1 else F.pixel_shuffle(x, size)
+
+
+def bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
+    """A map, resampled to a size."""
+    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
 class CrossLayerAttention(nn.Module):
@@ -96,35 +120,102 @@ class CrossLayerAttention(nn.Module):
             raise ValueError(f'CrossLayerAttention: the fine map {tuple(fine.shape[2:])} is smaller than the coarse '
                              f'map {tuple(coarse.shape[2:])}; give the finer level first.')
 
-    def correlate_first(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """The paper's order: correlations (N_i x N_j), mixed over channels, times the values."""
-        correlation = query @ key.transpose(2, 3)  # Eq. 1: (B, C_j, N_i, N_j)
-        return self.mix(correlation) @ value  # Eq. 2: (B, E, N_i, d*d)
+    @property
+    def folds_projection(self) -> bool:
+        """Whether :meth:`aggregate_first` multiplies the projection into its weights: F_i and a one are narrower."""
+        return self.project.in_channels + 1 < self.project.out_channels
 
-    def aggregate_first(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def projection(self) -> Tensor:
+        """The convolution of Eq. 1 as (C_j, C_i + 1), for a map with a channel of ones: its last column is the bias."""
+        return torch.cat((self.project.weight[:, :, 0, 0], self.project.bias.unsqueeze(1)), dim=1)
+
+    def correlate_first(self, fine: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The paper's order: correlations (N_i x N_j), mixed over channels, times the values.
+
+        ``fine`` has the channel of ones, so that A is zero where patches are padded with zeros.
+        """
+        patches = to_patches(fine, self.patch_size)
+        query = torch.matmul(self.projection(), patches.flatten(2)).unflatten(2, (-1, self.patch_size**2))
+        correlation = query @ key.transpose(2, 3)  # Eq. 1: (B, C_j, N_i, N_j)
+        return from_patches(self.mix(correlation) @ value, self.patch_size, *fine.shape[2:])  # Eq. 2
+
+    def correlate_first_in_strips(self, fine: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """As :meth:`correlate_first`: on a CPU as many rows of patches at a time as its caches hold."""
+        if fine.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self.correlate_first(fine, key, value)
+        in_a_row = fine.shape[0] * -(-fine.shape[3] // self.patch_size) * max(key.shape[2], self.patch_size**2)
+        rows = max(1, STRIP // (in_a_row * max(self.mix.weight.shape[:2])))
+        strips = fine.split(rows * self.patch_size, dim=2)
+        return torch.cat([self.correlate_first(strip, key, value) for strip in strips], dim=2)
+
+    def aggregate_first(self, fine: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """The same product from the other end: keys and values are summed over the coarse map first."""
-        context = torch.einsum('bcnp,benq->becpq', key, value)  # (B, E, C_j, d*d, d*d)
-        weights = context * self.mix.weight.view(*self.mix.weight.shape[:2], 1, 1)
-        out = torch.einsum('bcnp,becpq->benq', query, weights)  # (B, E, N_i, d*d)
-        return out + self.mix.bias.view(-1, 1, 1) * value.sum(2, keepdim=True)
+        weights = torch.einsum('bcnp,benq->beqcp', key, value)  # G: (B, E, d*d, C_j, d*d)
+        weights = weights * self.mix.weight.view(*self.mix.weight.shape[:2], 1).unsqueeze(1)
+        constant = self.mix.bias.view(-1, 1) * value.sum(2)  # (B, E, d*d)
+        if self.folds_projection:
+            weights = torch.einsum('beqcp,cf->beqfp', weights, self.projection())
+            # added once a patch: its first pixel, which is never padding, has a one
+            weights[..., -1, 0] += constant
+            constant = None
+        else:
+            fine = torch.einsum('cf,bfhw->bchw', self.projection(), fine)
+        height, width = fine.shape[2:]
+        fine = pixel_unshuffle(pad_to_patches(fine, self.patch_size), self.patch_size)
+        x = torch.bmm(weights.flatten(3).flatten(1, 2), fine.flatten(2))
+        if constant is not None:
+            x = x + constant.flatten(1).unsqueeze(2)
+        return pixel_shuffle(x.unflatten(2, fine.shape[2:]), self.patch_size)[:, :, :height, :width]
 
     def aggregates_first(self, num_fine: int, num_coarse: int) -> bool:
         """Whether :meth:`aggregate_first` takes fewer multiply-adds, for N_i and N_j patches."""
+        if self.patch_size == 1:
+            return True  # whatever the sizes, so that no export depends on them; for one coarse pixel they are even
         embed, coarse = self.mix.weight.shape[:2]
-        area = self.patch_size**2
-        correlate = num_fine * num_coarse * (coarse * area + coarse * embed + embed * area)
-        aggregate = (num_fine + num_coarse) * coarse * embed * area**2
+        area, fine = self.patch_size**2, self.project.in_channels + 1
+        project = num_fine * area * fine * coarse
+        correlate = project + num_fine * num_coarse * (coarse * area + coarse * embed + embed * area)
+        apply = (num_fine + coarse) * fine if self.folds_projection else num_fine * coarse
+        aggregate = (num_coarse * coarse + apply) * embed * area**2 + (0 if self.folds_projection else project)
         return aggregate <= correlate
 
     def forward(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
         self.check(fine, coarse, embedding)
-        query, key, value = (to_patches(x, self.patch_size) for x in (self.project(fine), coarse, embedding))
-        num_fine, num_coarse = query.shape[2], key.shape[2]
+        size = self.patch_size
+        key, value = to_patches(coarse, size), to_patches(embedding, size)
+        num_fine, num_coarse = -(-fine.shape[2] // size) * -(-fine.shape[3] // size), key.shape[2]
         # the two scales go onto the smaller operands, before any product
-        key = key / self.patch_size**2
+        key = key / size**2
         value = value / num_coarse
-        order = self.aggregate_first if self.aggregates_first(num_fine, num_coarse) else self.correlate_first
-        return from_patches(order(query, key, value), self.patch_size, *fine.shape[2:])
+        fine = torch.cat((fine, fine.new_ones(fine.shape[0], 1, *fine.shape[2:])), dim=1)
+        aggregates = self.aggregates_first(num_fine, num_coarse)
+        return (self.aggregate_first if aggregates else self.correlate_first_in_strips)(fine, key, value)
+
+
+class EmbeddingMix(nn.Conv2d):
+    """A 1x1 convolution of several maps, resampled to one size and concatenated.
+
+    It may change places with the resampling, so each map is mixed where it is small, and what comes out is added up.
+
+    Args:
+        channels: channels E of each map, and of the output.
+        number: maps.
+        resize: resamples a map (B, E, h, w) to a size (H, W), linearly and with weights that sum to 1, as any
+            interpolation does.
+
+    Shape:
+        maps of (B, E, h, w), each of its own size, and a size (H, W) -> (B, E, H, W).
+    """
+
+    def __init__(self, channels: int, number: int, resize: Callable[[Tensor, Sequence[int]], Tensor]):
+        super().__init__(number * channels, channels, 1)
+        self.resize = resize
+
+    def forward(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        weights = self.weight.chunk(len(maps), dim=1)
+        mixed = [F.conv2d(x, weight) for x, weight in zip(maps[:-1], weights)]
+        mixed.append(F.conv2d(maps[-1], weights[-1], self.bias))
+        return sum(x if x.shape[2:] == size else self.resize(x, size) for x in mixed)
 
 
 class CLADecoderBlock(nn.Module):
@@ -133,17 +224,17 @@ class CLADecoderBlock(nn.Module):
     Args:
         fine_channels, coarse_channels, embed_channels, patch_size: as in :class:`CrossLayerAttention`.
         has_previous: whether the output of the block before is concatenated too.
+        resize: as in :class:`EmbeddingMix`.
 
     Shape:
-        fine (B, C_i, H_i, W_i), coarse (B, C_j, H_j, W_j), embedding of the coarse map (B, E, H_j, W_j), and two or
-        three maps (B, E, H_i, W_i): the previous block's, the fine map's embedding, the coarse one's upsampled
-        -> (B, E, H_i, W_i).
+        fine (B, C_i, H_i, W_i), coarse (B, C_j, H_j, W_j), their embeddings (B, E, H_i, W_i) and (B, E, H_j, W_j), and
+        where there is one the previous block's output (B, E, h, w) -> (B, E, H_i, W_i).
     """
 
     def __init__(self, fine_channels: int, coarse_channels: int, embed_channels: int, has_previous: bool,
-                 patch_size: int = 1):
+                 patch_size: int = 1, resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
         super().__init__()
-        self.conv = nn.Conv2d((2 + has_previous) * embed_channels, embed_channels, 1)
+        self.conv = EmbeddingMix(embed_channels, 2 + has_previous, resize)
         self.cla = CrossLayerAttention(fine_channels, coarse_channels, embed_channels, patch_size)
 
     def zero_output(self) -> None:
@@ -152,5 +243,8 @@ class CLADecoderBlock(nn.Module):
         nn.init.zeros_(self.conv.bias)
         self.cla.zero_output()
 
-    def forward(self, fine: Tensor, coarse: Tensor, embedding: Tensor, embedded: Sequence[Tensor]) -> Tensor:
-        return self.conv(torch.cat(list(embedded), dim=1)) + self.cla(fine, coarse, embedding)
+    def forward(self, fine: Tensor, coarse: Tensor, fine_embedding: Tensor, coarse_embedding: Tensor,
+                previous: Tensor | None = None) -> Tensor:
+        embeddings = [fine_embedding, coarse_embedding] if previous is None else [
+            previous, fine_embedding, coarse_embedding]
+        return self.conv(embeddings, fine_embedding.shape[2:]) + self.cla(fine, coarse, coarse_embedding)

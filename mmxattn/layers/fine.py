@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .token_linear import TokenLinear
+
 __all__ = ['FINE']
 
 ATTENTIONS = ('softmax', 'linear')
@@ -94,14 +96,14 @@ class FINE(nn.Module):
         self.modulation = modulation
         self.position_embedding = position_embedding
 
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(channels, channels) for _ in range(4))
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (TokenLinear(channels, channels) for _ in range(4))
         # one weight for all heads
         self.attn_norm = nn.RMSNorm(channels // num_heads) if attention == 'linear' else nn.Identity()
         if ffn_ratio:
             hidden = int(channels * ffn_ratio)
             self.norm1 = nn.LayerNorm(channels)
-            self.linear1 = nn.Linear(channels, hidden)
-            self.linear2 = nn.Linear(hidden, channels)
+            self.linear1 = TokenLinear(channels, hidden)
+            self.linear2 = TokenLinear(hidden, channels)
             self.norm2 = nn.LayerNorm(channels)
         self.has_ffn = bool(ffn_ratio)
         self.scale = nn.Parameter(torch.zeros(channels)) if zero_init else None

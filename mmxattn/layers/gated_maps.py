@@ -1,9 +1,13 @@
-"""Passes over a map that is gated by row and by column: its means, its pooled form, its product with the gates.
+"""Passes over a map that is gated by row, by column and by channel: its means, its pooled form, the map itself.
 
-As operators one after another, each would read the whole map from memory and write it back, and autograd would keep
-what lies between them. Here a pass takes as many channels as a CPU's cache holds through all its operators before it
-goes on to the next ones; only the map and the gates are kept for backward; and each pass hands the map on, so that
-its gradient is one tensor that the passes add to, in turn, on the way back.
+As operators one after another, each would write a map to a new place in memory, and autograd would keep it. Here one
+map is made and the gates are multiplied into it in place; only the input and the gates are kept for backward; and the
+gradient is one tensor that the passes work on in turn, each taking as many channels as a CPU's caches hold through all
+its operators before it goes on to the next ones.
+
+Gates are limit * sigmoid(logits). The gradient to the logits z of a gate a, of rows say, needs no product of its own,
+for with y = x * a * (the other gates) and a' = a * (1 - a / limit),
+    dL/dz = (1 - a / limit) * sum over columns of y * dL/dy = (1 - a / limit) * sum over columns of x * dL/dx.
 
 Under torch.compile and in exports, where a compiler fuses operators by itself, these are the plain operators.
 """
@@ -12,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ['axis_means', 'gate_map', 'gated_average_pool']
+__all__ = ['axis_means', 'gate_and_pool', 'gate_channels']
 
-BLOCK = 2**18  # elements of a map for each thread: with what is made of them, about a core's second-level cache
+BLOCK = 2**19  # elements of a map for each thread: a few megabytes with what is made of them
+LONG_ROW = 24  # pixels; in shorter rows PyTorch's sums over a few of them are slower than its pooling
 
 
 def axis_means(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -24,35 +29,54 @@ def axis_means(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x: (B, C, H, W).
 
     Returns:
-        The means (B, C, H, 1) and (B, C, 1, W), and ``x`` for the next pass.
+        The means (B, C, H) and (B, C, W), and ``x`` for the next pass.
     """
     return _AxisMeans.apply(x) if _needs_own_gradient(x) else (*_means(x), x)
 
 
-def gated_average_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Average pooling of x * rows * columns in windows side by side; what no whole window covers is dropped.
+def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int],
+                  limit: float = 1) -> tuple[Tensor, Tensor]:
+    """A map gated by row and by column, and its average pooling in windows side by side.
+
+    What no whole window covers is not pooled.
 
     Args:
         x: (B, C, H, W).
-        rows: (B, C, H, 1), of the same type.
-        columns: (B, C, 1, W), of the same type.
+        rows: logits (B, C, H), of the same type.
+        columns: logits (B, C, W), of the same type.
         window: height h and width w in pixels, at most H and W.
+        limit: the largest gate.
 
     Returns:
-        The pooled map (B, C, H // h, W // w), and ``x`` for the next pass.
+        The gated map (B, C, H, W), which is for :func:`gate_channels` and nothing else, and the pooled one
+        (B, C, H // h, W // w).
     """
     if _is_traced():
-        return F.avg_pool2d(x * rows * columns, window), x
+        rows, columns = _gates(rows, columns, limit)
+        gated = x * rows * columns
+        return gated, F.avg_pool2d(gated, window)
     if _needs_own_gradient(x, rows, columns):
-        return _GatedAveragePool.apply(x, rows, columns, window)
-    return _gated_average_pool(x, rows, columns, window), x
+        return _GateAndPool.apply(x, rows, columns, window, limit)
+    return _gate_and_pool(x, *_gates(rows, columns, limit), window)
 
 
-def gate_map(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """x * rows * columns: (B, C, H, W), (B, C, H, 1), (B, C, 1, W), of one type -> (B, C, H, W)."""
+def gate_channels(gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, columns: Tensor,
+                  limit: float = 1) -> Tensor:
+    """The gated map of :func:`gate_and_pool` times a gate a channel; in place, but where a compiler looks on.
+
+    Args:
+        gated: (B, C, H, W).
+        channels: logits (B, C), of the same type.
+        x, rows, columns, limit: what ``gated`` was made from.
+
+    Returns:
+        (B, C, H, W).
+    """
     if _is_traced():
-        return x * rows * columns
-    return (_GateMap.apply if _needs_own_gradient(x, rows, columns) else _gate_map)(x, rows, columns)
+        return gated * _gate(channels, limit)[:, :, None, None]
+    if _needs_own_gradient(gated, channels):
+        return _GateChannels.apply(gated, channels, x.detach(), rows.detach(), columns.detach(), limit)
+    return gated.mul_(_gate(channels, limit)[:, :, None, None])
 
 
 def _is_traced() -> bool:
@@ -60,7 +84,16 @@ def _is_traced() -> bool:
 
 
 def _needs_own_gradient(*tensors: Tensor) -> bool:
-    return not _is_traced() and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors) and not _is_traced()
+
+
+def _gate(logits: Tensor, limit: float) -> Tensor:
+    return logits.sigmoid() if limit == 1 else logits.sigmoid() * limit
+
+
+def _gates(rows: Tensor, columns: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    """Logits (B, C, H) and (B, C, W) -> gates (B, C, H, 1) and (B, C, 1, W)."""
+    return _gate(rows, limit).unsqueeze(3), _gate(columns, limit).unsqueeze(2)
 
 
 def _wide(x: Tensor) -> torch.dtype:
@@ -78,8 +111,9 @@ def _blocks(x: Tensor, *others: Tensor):
     if x.device.type != 'cpu' or x.numel() <= block or not x.is_contiguous():
         yield x, *others
         return
-    length = max(1, block // (x.shape[2] * x.shape[3]))
-    yield from zip(*(tensor.reshape(-1, 1, *tensor.shape[2:]).split(length) for tensor in (x, *others)))
+    maps = x.shape[0] * x.shape[1]
+    length = -(-maps // -(-x.numel() // block))  # pieces of one length, but for the last
+    yield from zip(*(tensor.reshape(maps, 1, *tensor.shape[2:]).split(length) for tensor in (x, *others)))
 
 
 def _windows(x: Tensor, axis: int, size: int) -> Tensor:
@@ -89,27 +123,25 @@ def _windows(x: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _means(x: Tensor) -> tuple[Tensor, Tensor]:
-    return tuple(x.mean(axis, keepdim=True, dtype=_wide(x)).to(x.dtype) for axis in (3, 2))
+    return tuple(x.mean(axis, dtype=_wide(x)).to(x.dtype) for axis in (3, 2))
 
 
-def _sum_of_rows(x: Tensor, rows: Tensor, height: int) -> Tensor:
-    """y, the sum of x * rows over the rows of each window: (n, c, H // h, W)."""
-    return _windows(x * rows, 2, height).sum(3, dtype=_wide(x))
-
-
-def _gated_average_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int]) -> Tensor:
-    """Rows first: y is h times lower than x, and the rest is done on that."""
+def _average_pool(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """F.avg_pool2d; on a CPU in sums, where those are faster than its loop over each window."""
     height, width = window
-    pieces = [_windows(_sum_of_rows(part, r, height) * c, 3, width).sum(4) for part, r, c in _blocks(x, rows, columns)]
-    pooled = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
-    return pooled.div_(height * width).view(*x.shape[:2], *pooled.shape[-2:]).to(x.dtype)
+    if x.device.type != 'cpu' or x.dtype != _wide(x) or not x.is_contiguous():
+        return F.avg_pool2d(x, window)
+    if window == x.shape[2:]:
+        return x.mean((2, 3), keepdim=True)
+    if x.shape[3] < LONG_ROW:
+        return F.avg_pool2d(x, window)
+    return _windows(_windows(x, 2, height).sum(3), 3, width).sum(4).div_(height * width)
 
 
-def _gate_map(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    out = torch.empty_like(x)
-    for part, r, c, o in _blocks(x, rows, columns, out):
-        torch.mul(part, r, out=o).mul_(c)
-    return out
+def _gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """``rows`` and ``columns`` are gates here."""
+    gated = (x * rows).mul_(columns)
+    return gated, _average_pool(gated, window)
 
 
 class _AxisMeans(torch.autograd.Function):
@@ -120,53 +152,61 @@ class _AxisMeans(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_rows, grad_columns, grad_x):
-        grad_rows, grad_columns = grad_rows / grad_x.shape[3], grad_columns / grad_x.shape[2]
-        for part, r, c in _blocks(grad_x, grad_rows, grad_columns):
-            part.add_(r).add_(c)
-        return grad_x
+    def backward(ctx, grad_rows, grad_columns, grad):
+        """``grad`` is _GateAndPool's own, and what the means add is added in its place."""
+        grad_rows, grad_columns = (grad_rows / grad.shape[3]).unsqueeze(3), (grad_columns / grad.shape[2]).unsqueeze(2)
+        for g, r, c in _blocks(grad, grad_rows, grad_columns):
+            g.add_(r).add_(c)
+        return grad
 
 
-class _GatedAveragePool(torch.autograd.Function):
+class _GateAndPool(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, rows, columns, window):
+    def forward(ctx, x, rows, columns, window, limit):
+        rows, columns = _gates(rows, columns, limit)
         ctx.save_for_backward(x, rows, columns)
-        ctx.window = window
-        return _gated_average_pool(x, rows, columns, window), x
+        ctx.window, ctx.limit = window, limit
+        return _gate_and_pool(x, rows, columns, window)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, grad_x):
+    def backward(ctx, grad, grad_pooled):
+        """``grad`` is _GateChannels' own, and becomes the gradient to x in its place."""
         x, rows, columns = ctx.saved_tensors
         height, width = ctx.window
-        grad_rows, grad_columns = torch.zeros_like(rows), torch.zeros_like(columns)
-        covered = grad.shape[3] * width
-        for part, r, c, g, of_x, of_r, of_c in _blocks(x, rows, columns, grad, grad_x, grad_rows, grad_columns):
-            g = (g.to(_wide(x)) / (height * width)).repeat_interleave(width, 3)  # of y * columns
-            of_c[..., :covered] = (_sum_of_rows(part, r, height)[..., :covered] * g).sum(2, keepdim=True)
-            g = (g * c[..., :covered]).to(x.dtype).unsqueeze(3)  # of y
-            part, r, of_x, of_r = (_windows(tensor, 2, height) for tensor in (part, r, of_x, of_r))
-            of_r.copy_((part[..., :covered] * g).sum(4, keepdim=True, dtype=_wide(x)))
-            of_x[..., :covered].addcmul_(g, r)
-        return grad_x, grad_rows, grad_columns, None
+        grad_pooled = grad_pooled / (height * width)
+        covered = grad_pooled.shape[3] * width
+        of_rows, of_columns = (torch.empty_like(gate, dtype=_wide(x)) for gate in (rows, columns))
+        for part, r, c, pooled, g, of_r, of_c in _blocks(x, rows, columns, grad_pooled, grad, of_rows, of_columns):
+            _windows(g, 2, height)[..., :covered].add_(pooled.repeat_interleave(width, 3).unsqueeze(3))
+            g.mul_(r).mul_(c)
+            product = part.to(_wide(x)) * g
+            torch.sum(product, 3, keepdim=True, out=of_r)
+            torch.sum(product, 2, keepdim=True, out=of_c)
+        of_rows, of_columns = (of_gate.mul_(1 - gate / ctx.limit).to(x.dtype)
+                               for of_gate, gate in ((of_rows, rows), (of_columns, columns)))
+        return grad, of_rows.squeeze(3), of_columns.squeeze(2), None, None
 
 
-class _GateMap(torch.autograd.Function):
+class _GateChannels(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, rows, columns):
-        ctx.save_for_backward(x, rows, columns)
-        return _gate_map(x, rows, columns)
+    def forward(ctx, gated, channels, x, rows, columns, limit):
+        channels = _gate(channels, limit)[:, :, None, None]
+        ctx.save_for_backward(channels, x, rows, columns)
+        ctx.limit = limit
+        ctx.mark_dirty(gated)
+        return gated.mul_(channels)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, rows, columns = ctx.saved_tensors
-        grads = torch.empty_like(x), torch.empty_like(rows), torch.empty_like(columns)
-        for part, r, c, g, of_x, of_r, of_c in _blocks(x, rows, columns, grad, *grads):
-            product = part * g
-            of_r.copy_((product * c).sum(3, keepdim=True, dtype=_wide(x)))
-            of_c.copy_(product.mul_(r).sum(2, keepdim=True, dtype=_wide(x)))
-            torch.mul(g, r, out=of_x).mul_(c)
-        return grads
+        channels, x, rows, columns = ctx.saved_tensors
+        rows, columns = _gates(rows, columns, ctx.limit)
+        of_gated, of_rows = torch.empty_like(x), torch.empty_like(rows, dtype=_wide(x))
+        for part, c, a, g, of_g, of_r in _blocks(x, columns, channels, grad, of_gated, of_rows):
+            torch.mul(g, a, out=of_g)
+            torch.sum((part.to(_wide(x)) * of_g).mul_(c), 3, keepdim=True, out=of_r)
+        of_channels = of_rows.mul_(rows).sum(2, keepdim=True).mul_(1 - channels / ctx.limit).to(x.dtype)
+        return of_gated, of_channels[:, :, 0, 0], None, None, None, None

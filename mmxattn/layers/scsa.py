@@ -6,10 +6,9 @@ A spatial part, SMSA, gates each row and each column of a map by what 1-D convol
 a channel part, PCSA, gates each channel by self-attention between the channels of the map so gated.
 
 Beside the paper's text:
-* the map is read and written four times, not nine: the row-wise and the column-wise gate are never multiplied into a
-  map of their own (``gated_maps.py``), and the channel gate goes into the row-wise one, (x * a_h * a_w) * a_c =
-  x * (a_h * a_c) * a_w;
-* the four convolutions are one, and the depthwise 1x1 convolutions of Eq. 10 are products with a scale a channel;
+* one gated map is made, and all three gates are multiplied into it in place (``gated_maps.py``);
+* the four convolutions are one, and so are both axes, as one sequence; the depthwise 1x1 convolutions of Eq. 10 are
+  products with a scale a channel;
 * ``zero_init`` (not in the paper) doubles the gates and starts each of them at exactly 1.
 """
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .gated_maps import axis_means, gate_map, gated_average_pool
+from .gated_maps import axis_means, gate_and_pool, gate_channels
 
 __all__ = ['SCSA']
 
@@ -78,10 +77,6 @@ class SCSA(nn.Module):
                 nn.init.zeros_(norm.weight)
             nn.init.zeros_(self.v.weight)
 
-    def gate(self, logits: Tensor) -> Tensor:
-        """Sigmoid, doubled with ``zero_init`` so that a logit of 0 leaves the map alone."""
-        return 2 * logits.sigmoid() if self.zero_init else logits.sigmoid()
-
     def kernel(self) -> tuple[Tensor, Tensor]:
         """Weight (C, 1, k, 1) and bias (C,) of one convolution that does the four groups' at once.
 
@@ -93,28 +88,34 @@ class SCSA(nn.Module):
         weights = [F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]
         return torch.cat(weights).unsqueeze(3), torch.cat([conv.bias for conv in convs])
 
-    def spatial_gate(self, means: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> Tensor:
-        """SMSA along one axis: (B, C, L, 1) -> gate (B, C, L). The same convolutions serve both axes (Eq. 2 to 6)."""
-        if means.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
-            means = means.contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(means, weight, bias, padding=(weight.shape[2] // 2, 0), groups=means.shape[1])
-        return self.gate(norm(x.squeeze(3)))
+    def spatial_logits(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """SMSA: means (B, C, H) of rows and (B, C, W) of columns -> logits of their gates (Eq. 2 to 6).
 
-    def channel_gate(self, x: Tensor) -> Tensor:
-        """PCSA: pooled map (B, C, h, w) -> gate (B, C, 1). Attention is between channels; pixels are their features."""
-        x = self.norm(x).flatten(2)  # (B, C, N)
-        q, k, v = (x * proj.weight.flatten(1) for proj in (self.q, self.k, self.v))  # Eq. 10
-        x = F.scaled_dot_product_attention(*(y.unsqueeze(1) for y in (q, k, v)), scale=x.shape[1]**-0.5)  # Eq. 11
-        return self.gate(x.squeeze(1).mean(2, keepdim=True))  # Eq. 12
+        The same convolutions serve both axes. They see one sequence, with the zeros between that pad either.
+        """
+        weight, bias = self.kernel()
+        margin = weight.shape[2] // 2
+        gap = rows.new_zeros(*rows.shape[:2], margin)
+        x = torch.cat((rows, gap, columns), dim=2).unsqueeze(3)
+        if x.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = F.conv2d(x, weight, bias, padding=(margin, 0), groups=x.shape[1]).squeeze(3)
+        height, width = rows.shape[2], columns.shape[2]
+        return self.norm_h(x[:, :, :height]), self.norm_w(x[:, :, -width:])
+
+    def channel_logits(self, x: Tensor) -> Tensor:
+        """PCSA: pooled map (B, C, h, w) -> logits (B, C). Attention is between channels; pixels are their features."""
+        x = self.norm(x).flatten(2).unsqueeze(1)  # (B, 1, C, N)
+        weights = torch.stack((self.q.weight, self.k.weight, self.v.weight)).flatten(2)  # (3, C, 1)
+        q, k, v = (x * weights).split(1, dim=1)  # Eq. 10
+        return F.scaled_dot_product_attention(q, k, v, scale=x.shape[2]**-0.5).mean((1, 3))  # Eq. 11 and 12
 
     def forward(self, x: Tensor) -> Tensor:
+        row_means, column_means, x = axis_means(x)  # Eq. 1
+        rows, columns = (logits.to(x.dtype) for logits in self.spatial_logits(row_means, column_means))
         height, width = x.shape[2:]
-        means_of_rows, means_of_columns, x = axis_means(x)  # Eq. 1
-        kernel = self.kernel()
-        rows = self.spatial_gate(means_of_rows, *kernel, self.norm_h).unsqueeze(3).to(x.dtype)  # (B, C, H, 1)
-        columns = self.spatial_gate(means_of_columns.transpose(2, 3), *kernel, self.norm_w)
-        columns = columns.unsqueeze(2).to(x.dtype)  # (B, C, 1, W)
         window = min(self.window_size, height), min(self.window_size, width)
-        pooled, x = gated_average_pool(x, rows, columns, window)  # Eq. 7 and 8
-        channels = self.channel_gate(pooled).unsqueeze(3).to(x.dtype)  # (B, C, 1, 1)
-        return gate_map(x, rows * channels, columns)  # Eq. 13: three gates in one product
+        limit = 2 if self.zero_init else 1  # a logit of 0 then leaves the map alone
+        gated, pooled = gate_and_pool(x, rows, columns, window, limit)  # Eq. 7 and 8
+        channels = self.channel_logits(pooled).to(x.dtype)
+        return gate_channels(gated, channels, x, rows, columns, limit)  # Eq. 13

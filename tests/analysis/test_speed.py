@@ -122,3 +122,15 @@ def test_predictions_go_through_the_batches_in_turn():
     for _ in range(3):
         predict()
     assert model.seen == ['first', 'second', 'first']
+
+
+@pytest.mark.parametrize('number, outside', [(1, 0), (5, 0), (6, 0), (20, 5), (100, 40)])
+def test_the_medians_interval_is_between_two_of_the_values(number, outside):
+    values = [float(value) for value in range(number)]
+    assert speed.median_interval(reversed(values)) == (values[outside], values[-1 - outside])
+
+
+def test_the_medians_interval_covers_it_as_often_as_it_says():
+    draws = torch.randn(2000, 25, generator=torch.Generator().manual_seed(0)).exp()  # median 1
+    covered = sum(lower <= 1 <= upper for lower, upper in map(speed.median_interval, draws.tolist()))
+    assert covered / len(draws) > 0.95

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import oracles
-from mmxattn.layers import CFSAM
+from mmxattn.analysis.memory import peak_memory
+from mmxattn.layers import CFSAM, cfsam
 
 
 def pyramid(channels, sizes, batch=2, dtype=torch.float):
@@ -53,6 +54,25 @@ def test_what_one_level_sees_reaches_the_others():
 @pytest.mark.parametrize('tokens, parts', [(1, 1), (2, 2), (1940, 2), (2048, 2), (2049, 3), (89_523, 88)])
 def test_parts_grow_with_the_image(tokens, parts):
     assert small(tokens_per_part=1024).parts(tokens) == parts
+
+
+@pytest.mark.parametrize('at_once', [1, 9, 20, 10**6])
+def test_parts_in_any_portions(at_once, monkeypatch):
+    layer = small(num_parts=5).double()
+    tokens = torch.randn(2, 44, 8, dtype=torch.double)
+    right = layer.global_features(tokens)
+    monkeypatch.setattr(cfsam, 'TOKENS_AT_ONCE', at_once)
+    assert torch.allclose(layer.global_features(tokens), right, atol=1e-12)
+
+
+def test_memory_grows_with_the_tokens():
+    layer = small((8, ), tokens_per_part=64)
+
+    def bytes_per_token(side):
+        maps = [torch.randn(1, 8, side, side, requires_grad=True)]
+        return peak_memory(lambda: layer(maps)[0].sum().backward(), 'cpu') / side**2
+
+    assert bytes_per_token(128) < 1.1 * bytes_per_token(64)
 
 
 def test_one_value_a_channel_trains_with_running_statistics():

@@ -2,9 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 import oracles
-from mmxattn.layers import CrossLayerAttention
+from mmxattn.analysis.memory import peak_memory
+from mmxattn.layers import CrossLayerAttention, cla
 from mmxattn.layers.cla import from_patches, to_patches
 
 
@@ -15,15 +17,19 @@ def pair(layer, fine, coarse, batch=2, dtype=torch.double):
             torch.randn(batch, coarse_channels, *coarse, dtype=dtype), torch.randn(batch, embed, *coarse, dtype=dtype))
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 7), st.integers(0, 7), st.integers(1, 4))
-@settings(max_examples=30, deadline=None)
-def test_both_orders_agree_with_the_paper_as_printed(height, width, more_rows, more_columns, patch_size):
-    layer = CrossLayerAttention(3, 5, 4, patch_size).double()
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 7), st.integers(0, 7), st.integers(1, 4),
+       st.sampled_from([3, 6]), st.sampled_from([1, 10**6]))
+@settings(max_examples=40, deadline=None)
+def test_both_orders_agree_with_the_paper_as_printed(height, width, more_rows, more_columns, patch_size, fine, strip):
+    layer = CrossLayerAttention(fine, 5, 4, patch_size).double()
+    assert layer.folds_projection == (fine == 3)
     maps = pair(layer, (height + more_rows, width + more_columns), (height, width))
     literal = oracles.cla(layer, *maps)
-    for aggregates_first in (True, False):
-        layer.aggregates_first = lambda *_, choice=aggregates_first: choice
-        assert torch.allclose(layer(*maps), literal, rtol=1e-10, atol=1e-12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cla, 'STRIP', strip)
+        for aggregates_first in (True, False):
+            layer.aggregates_first = lambda *_, choice=aggregates_first: choice
+            assert torch.allclose(layer(*maps), literal, rtol=1e-10, atol=1e-12)
 
 
 @given(st.integers(1, 11), st.integers(1, 11), st.integers(1, 5))
@@ -35,14 +41,31 @@ def test_patches_fold_back(height, width, size):
     assert torch.equal(from_patches(patches, size, height, width), x)
 
 
-def test_the_cheaper_order_is_taken():
-    layer = CrossLayerAttention(32, 256, 256)
-    assert layer.aggregates_first(128 * 128, 16 * 16)
-    assert not CrossLayerAttention(32, 256, 256, patch_size=16).aggregates_first(8 * 8, 1)
+@pytest.mark.parametrize('channels', [(8, 32, 16), (32, 16, 16)])
+@pytest.mark.parametrize('patch_size', [2, 4, 8])
+def test_the_cheaper_order_is_taken(channels, patch_size):
+    layer = CrossLayerAttention(*channels, patch_size)
+    maps = pair(layer, (32, 32), (16, 16), dtype=torch.float)
+    cheaper = layer.aggregates_first((32 // patch_size)**2, (16 // patch_size)**2)
+    macs = {}
+    for choice in (True, False):
+        layer.aggregates_first = lambda *_, choice=choice: choice
+        with FlopCounterMode(display=False) as counter:
+            layer(*maps)
+        macs[choice] = counter.get_total_flops()
+    assert macs[cheaper] == min(macs.values())
 
 
-def test_gradients():
-    layer = CrossLayerAttention(2, 3, 2, patch_size=2).double()
+def test_a_pixel_a_patch_never_takes_the_quadratic_order():
+    assert CrossLayerAttention(32, 256, 256).aggregates_first(128 * 128, 16 * 16)
+    assert CrossLayerAttention(256, 32, 256).aggregates_first(1, 1)
+
+
+@pytest.mark.parametrize('aggregates_first', [True, False])
+@pytest.mark.parametrize('channels', [(1, 3, 2), (3, 2, 2)])
+def test_gradients(channels, aggregates_first):
+    layer = CrossLayerAttention(*channels, patch_size=2).double()
+    layer.aggregates_first = lambda *_: aggregates_first
     maps = [x.requires_grad_() for x in pair(layer, (5, 4), (3, 2), batch=1)]
     assert torch.autograd.gradcheck(layer, maps)
 
@@ -64,6 +87,31 @@ def test_memory_does_not_grow_with_the_product_of_the_maps():
     with Record():
         layer(*maps)
     assert sizes and max(sizes) <= 64 * 128 * 128
+
+
+@pytest.mark.parametrize('patch_size', [1, 2])
+def test_memory_grows_with_the_pixels(patch_size):
+    layer = CrossLayerAttention(8, 32, 32, patch_size)
+
+    def bytes_per_pixel(side):
+        maps = pair(layer, (side, side), (side // 4, side // 4), batch=1, dtype=torch.float)
+        with torch.no_grad():
+            return peak_memory(lambda: layer(*maps), 'cpu') / side**2
+
+    assert bytes_per_pixel(256) < 1.05 * bytes_per_pixel(128)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('patch_size', [1, 2, 4])
+def test_half_precision_neither_overflows_nor_drifts(dtype, patch_size):
+    layer = CrossLayerAttention(8, 16, 16, patch_size)
+    fine, coarse, embedding = pair(layer, (32, 32), (16, 16), dtype=torch.float)
+    maps = fine * 100, coarse * 100, embedding  # the sum over coarse pixels alone is near float16's largest number
+    right = layer(*maps)
+    with torch.autocast('cpu', dtype=dtype):
+        ours = layer(*maps)
+    assert ours.isfinite().all()
+    assert oracles.relative_error(ours.double(), right) < 6 * torch.finfo(dtype).eps
 
 
 def test_zero_init_gives_zero_and_can_leave_it():

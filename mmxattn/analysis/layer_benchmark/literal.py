@@ -73,7 +73,7 @@ def cfsam(layer, maps):
     Returns:
         list[Tensor]: Of the same shapes.
     """
-    local = [extract(x) for extract, x in zip(layer.local, maps)]
+    local = [_local_features(extract, x) for extract, x in zip(layer.local, maps)]
     tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in local], dim=1)  # Eq. 1: (B, N, C)
     length = tokens.shape[1]
     parts = layer.parts(length)
@@ -86,6 +86,11 @@ def cfsam(layer, maps):
     sizes = [x.shape[2:] for x in maps]
     levels = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
     return [restore(x.unflatten(2, size)) for restore, x, size in zip(layer.restore, levels, sizes)]
+
+
+def _local_features(extract, x):
+    """(B, C_i, H, W) -> (B, C, H, W)."""
+    return extract.conv1x1(extract.act(extract.normalize(extract.conv3x3(x))))
 
 
 def _transformer_block(block, x):

@@ -49,7 +49,7 @@ class CLASegformerHead(SegformerHead):
         self.zero_init = zero_init
         self.blocks = nn.ModuleList(
             CLADecoderBlock(self.in_channels[i], self.in_channels[j], self.channels, has_previous=step > 0,
-                            patch_size=patch_size) for step, (i, j) in enumerate(self.pairs))
+                            patch_size=patch_size, resize=self.resize) for step, (i, j) in enumerate(self.pairs))
         if zero_init:
             self.blocks[-1].zero_output()
         else:
@@ -61,9 +61,9 @@ class CLASegformerHead(SegformerHead):
         if self.zero_init:
             self.blocks[-1].zero_output()
 
-    def resize(self, x: Tensor, like: Tensor) -> Tensor:
-        """Resample a map to the size of another."""
-        return resize(x, size=like.shape[2:], mode=self.interpolate_mode, align_corners=self.align_corners)
+    def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """Resample a map as the head's arguments say."""
+        return resize(x, size=size, mode=self.interpolate_mode, align_corners=self.align_corners)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps of the backbone, fine to coarse -> logits (B, num_classes, H, W) at the finest map's size."""
@@ -74,12 +74,9 @@ class CLASegformerHead(SegformerHead):
         embeddings = [conv(x) for conv, x in zip(self.convs, maps)]
         x = None
         for block, (i, j) in zip(self.blocks, self.pairs):
-            embedded = [embeddings[i], self.resize(embeddings[j], like=embeddings[i])]
-            if x is not None:
-                embedded.insert(0, self.resize(x, like=embeddings[i]))
-            x = block(maps[i], maps[j], embeddings[j], embedded)
+            x = block(maps[i], maps[j], embeddings[i], embeddings[j], x)
         if self.zero_init:
-            x = x + self.fusion_conv(torch.cat([self.resize(e, like=maps[0]) for e in embeddings], dim=1))
+            x = x + self.fusion_conv(torch.cat([self.resize(e, maps[0].shape[2:]) for e in embeddings], dim=1))
         return self.cls_seg(x)
 
 

@@ -58,7 +58,11 @@ def test_cfsam(tokens_per_part):
 
 def test_cfsam_between_its_convolutions_is_the_oracle():
     layer = drawn(CFSAM([16], channels=16))
-    layer.local[0], layer.fusion = torch.nn.Identity(), torch.nn.Identity()
+    local, layer.fusion = layer.local[0], torch.nn.Linear(32, 32, bias=False).double()
+    local.conv3x3, local.norm, local.act = torch.nn.Identity(), torch.nn.Identity(), torch.nn.Identity()
+    for weight in (local.conv1x1.weight, layer.fusion.weight):
+        torch.nn.init.eye_(weight.data.flatten(1))
+    torch.nn.init.zeros_(local.conv1x1.bias)
     x, = maps((2, 16, 4, 5))
     layer.restore[0] = torch.nn.Identity()
     tokens = x.flatten(2).transpose(1, 2)

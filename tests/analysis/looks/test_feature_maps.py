@@ -99,14 +99,15 @@ def test_before_cla_is_what_its_convolution_gives(tiny):
 
         def forward(self, x):
             embedding = self.embed(x)
-            return self.block(x, x, embedding, [embedding, embedding])
+            return self.block(x, x, embedding, embedding)
 
     torch.manual_seed(0)
     model = tiny.Model(Decoder())
     image = tiny.random_image(5, 5) // 64
     (number, ), ((before, after), ) = activation_maps(model, tiny.batch_of(image))
     embedding = model.backbone.embed(image[None].float())
-    mixed = model.backbone.block.conv(torch.cat((embedding, embedding), 1))
+    conv = model.backbone.block.conv
+    mixed = nn.functional.conv2d(torch.cat((embedding, embedding), 1), conv.weight, conv.bias)
     attended = model.backbone.block.cla(image[None].float(), image[None].float(), embedding)
     assert np.allclose(before, activation(mixed.detach()), atol=1e-5)
     assert np.allclose(after, activation((mixed + attended).detach()), atol=1e-4)
