@@ -35,6 +35,9 @@ examples:
 
   one case, for a first look:
     %(prog)s --layers SCSA --only 512x7x7
+
+  how time and memory of CFSAM and CLA grow with the image:
+    %(prog)s --scaling
 """
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 
@@ -48,6 +51,8 @@ def parse_args():
     parser.add_argument('--dtype', choices=DTYPES, default='fp32', help='of parameters and maps (default: %(default)s)')
     parser.add_argument('--inference-only', action='store_true', help='time no training step')
     parser.add_argument('--compile', action='store_true', help='time the layer under torch.compile in the same turns')
+    parser.add_argument('--scaling', action='store_true',
+                        help='time CFSAM and CLA at growing sizes instead, for each pixel')
     parser.add_argument('--turns', type=int, default=40, metavar='N',
                         help='how often each is timed (default: %(default)s)')
     parser.add_argument('--budget', type=float, default=20, metavar='SECONDS',
@@ -72,6 +77,8 @@ def run(args):
     from mmxattn.analysis.files import write_json
     from mmxattn.analysis.layer_benchmark import bench_layers, rates, select
 
+    if args.scaling:
+        return run_scaling(args)
     cases = select(args.layers, args.only)
     if args.json and not args.json.parent.is_dir():
         raise ValueError(f'There is no folder {args.json.parent} for {args.json.name}: make it first.')
@@ -91,6 +98,31 @@ def run(args):
         bar.close()
         if results:
             print_results(results, about, best)
+
+
+def run_scaling(args):
+    from mmxattn.analysis.environment import clock_mhz, environment
+    from mmxattn.analysis.files import write_json
+    from mmxattn.analysis.layer_benchmark import PASSES, bench_scaling
+
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    about, results = dict(environment('mmxattn'), clock_mhz=clock_mhz(), dtype=args.dtype), []
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(Column('', no_wrap=True), *(Column(head, justify='right') for head in (
+        'side', 'ms', 'time a pixel /\nsmallest', 'MiB', 'memory a pixel /\nsmallest')))
+    try:
+        for grown in bench_scaling(device=device, dtype=DTYPES[args.dtype], training=not args.inference_only,
+                                   turns=args.turns, budget=args.budget, say=lambda what: print(what, file=sys.stderr)):
+            results.append(grown)
+            table.add_row(f'{grown.layer}\n{PASSES[grown.training]}', str(grown.side),
+                          f'{statistics.median(grown.seconds) * 1000:.4g}', spread_text(grown.time_per_pixel),
+                          f'{grown.memory / 2**20:.1f}', f'{grown.memory_per_pixel:.2f}')
+            if args.json:
+                write_json(args.json, dict(environment=about, results=[own.to_dict() for own in results]))
+    finally:
+        if results:
+            console.print(table)
+            console.print(', '.join(f'{name} {value}' for name, value in about.items()), soft_wrap=True)
 
 
 def print_results(results, about, best):

@@ -29,7 +29,7 @@ def test_has_its_parameters():
 def test_tokens_that_are_a_transposed_map():
     torch.manual_seed(0)
     layer, x = TokenLinear(8, 12), torch.randn(2, 8, 5).transpose(1, 2)
-    assert torch.allclose(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5)
+    assert torch.allclose(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5) and layer(x).is_contiguous()
 
 
 @pytest.mark.parametrize('dtype', [torch.double, torch.bfloat16])

@@ -116,9 +116,20 @@ def bench_layers(cases, rates, device='cpu', dtype=torch.float32, training=True,
             yield _measure(case, rates, device, dtype, backward, turns, budget, compiled)
 
 
-def _measure(case, rates, device, dtype, training, turns, budget, compiled):
+def passing(build, device, dtype, training):
+    """Make a layer and how to time it.
+
+    Args:
+        build (Callable): Makes the module and a tuple of its inputs.
+        device, dtype: Where they go, and what they become.
+        training (bool): Whether a pass is forward and backward; else it is forward without gradients.
+
+    Returns:
+        tuple: The module, its inputs, its outputs, and a function that makes of any function of these inputs one that
+        takes no argument and does the whole pass.
+    """
     torch.manual_seed(0)
-    module, inputs = case.build()
+    module, inputs = build()
     module = module.to(device, dtype).train(training)
     inputs = tree_map(lambda x: x.to(device, dtype).requires_grad_(training), inputs)
     with torch.no_grad():
@@ -128,6 +139,11 @@ def _measure(case, rates, device, dtype, training, turns, budget, compiled):
     def calling(function):
         return _training_step(function, module, inputs, gradients) if training else _inference(function, inputs)
 
+    return module, inputs, outputs, calling
+
+
+def _measure(case, rates, device, dtype, training, turns, budget, compiled):
+    module, inputs, outputs, calling = passing(case.build, device, dtype, training)
     functions, notes, error = dict(ours=calling(module)), [], None
     problem = _does_not_fit(case.needs[training] * dtype.itemsize, device)
     if problem:
