@@ -77,11 +77,11 @@ def run(args):
     from mmxattn.analysis.files import write_json
     from mmxattn.analysis.layer_benchmark import bench_layers, rates, select
 
+    if args.json and not args.json.parent.is_dir():
+        raise ValueError(f'There is no folder {args.json.parent} for {args.json.name}: make it first.')
     if args.scaling:
         return run_scaling(args)
     cases = select(args.layers, args.only)
-    if args.json and not args.json.parent.is_dir():
-        raise ValueError(f'There is no folder {args.json.parent} for {args.json.name}: make it first.')
     device, dtype = 'cuda' if torch.cuda.is_available() else 'cpu', DTYPES[args.dtype]
     about = dict(environment('mmxattn'), clock_mhz=clock_mhz(), dtype=args.dtype)
     best, results = rates(device, dtype), []

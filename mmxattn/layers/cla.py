@@ -215,7 +215,8 @@ class EmbeddingMix(nn.Conv2d):
         weights = self.weight.chunk(len(maps), dim=1)
         mixed = [F.conv2d(x, weight) for x, weight in zip(maps[:-1], weights)]
         mixed.append(F.conv2d(maps[-1], weights[-1], self.bias))
-        return sum(x if x.shape[2:] == size else self.resize(x, size) for x in mixed)
+        first, *others = (x if x.shape[2:] == size else self.resize(x, size) for x in mixed)
+        return sum(others, start=first)
 
 
 class CLADecoderBlock(nn.Module):

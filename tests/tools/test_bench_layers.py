@@ -54,6 +54,8 @@ def test_one_case(tmp_path):
 @pytest.mark.parametrize('arguments, told', [
     (('--layers', 'ABC'), "no layer 'ABC' to time: take some of SCSA, FINE, CFSAM, CLA"),
     (('--json', 'absent/layers.json'), 'no folder absent'),
+    (('--scaling', '--json', 'absent/layers.json'), 'no folder absent'),
+    (('--scaling', '--turns', 0), 'turns=0 must be at least 1'),
 ])
 def test_what_cannot_be_timed_is_a_sentence(arguments, told):
     code, output, said = run(*arguments)
