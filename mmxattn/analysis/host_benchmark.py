@@ -137,10 +137,11 @@ def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None):
     for host in hosts:
         say(f'{host.part} in {host.title}')
         recipes, models = build(host, device)
-        macs = tuple(count_macs(inference(host, cfg, model, device)) for cfg, model in zip(recipes, models))
         for training in (False, True) if host.training else (False, ):
             prepare = training_step if training else inference
             functions = [prepare(host, cfg, model, device) for cfg, model in zip(recipes, models)]
+            if not training:
+                macs = tuple(map(count_macs, functions))
             times = max(1, turns // 2) if training else turns
             seconds = speed.interleave(functions, times, 3, budget, speed.timer_for(device), LEAST)
             yield Added(host.part, host.title, training, *seconds, macs)

@@ -59,8 +59,7 @@ def median_interval(values):
             which is less sure.
     """
     values = sorted(values)
-    outside = int(len(values) / 2 - 0.98 * len(values)**0.5)  # 1.96 standard deviations of the binomial
-    outside = max(0, outside)
+    outside = max(0, int(len(values) / 2 - 0.98 * len(values)**0.5))  # 1.96 standard deviations of the binomial
     return values[outside], values[-1 - outside]
 
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .token_linear import TokenLinear, token_linear
+from .tracing import is_traced
 
 __all__ = ['CFSAM']
 
@@ -176,7 +177,7 @@ class CFSAM(nn.Module):
 
     def parts_at_once(self, x: Tensor) -> int:
         """How many parts of (B, N/P, P, C) go through all blocks before the next ones: as many as caches hold."""
-        if x.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != 'cpu' or is_traced():
             return x.shape[2]
         return max(1, TOKENS_AT_ONCE // (x.shape[0] * x.shape[1]))
 

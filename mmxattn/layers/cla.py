@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .tracing import is_traced
+
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
 
 STRIP = 2**19  # elements of the correlations at a time: 2 MB, and as much again for each thing made of them
@@ -141,7 +143,7 @@ class CrossLayerAttention(nn.Module):
 
     def correlate_first_in_strips(self, fine: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """As :meth:`correlate_first`: on a CPU as many rows of patches at a time as its caches hold."""
-        if fine.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if fine.device.type != 'cpu' or is_traced():
             return self.correlate_first(fine, key, value)
         in_a_row = fine.shape[0] * -(-fine.shape[3] // self.patch_size) * max(key.shape[2], self.patch_size**2)
         rows = max(1, STRIP // (in_a_row * max(self.mix.weight.shape[:2])))
@@ -157,13 +159,12 @@ class CrossLayerAttention(nn.Module):
             weights = torch.einsum('beqcp,cf->beqfp', weights, self.projection())
             # added once a patch: its first pixel, which is never padding, has a one
             weights[..., -1, 0] += constant
-            constant = None
         else:
             fine = torch.einsum('cf,bfhw->bchw', self.projection(), fine)
         height, width = fine.shape[2:]
         fine = pixel_unshuffle(pad_to_patches(fine, self.patch_size), self.patch_size)
         x = torch.bmm(weights.flatten(3).flatten(1, 2), fine.flatten(2))
-        if constant is not None:
+        if not self.folds_projection:
             x = x + constant.flatten(1).unsqueeze(2)
         return pixel_shuffle(x.unflatten(2, fine.shape[2:]), self.patch_size)[:, :, :height, :width]
 

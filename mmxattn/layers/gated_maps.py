@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .tracing import is_traced
+
 __all__ = ['axis_means', 'gate_and_pool', 'gate_channels']
 
 BLOCK = 2**19  # elements of a map for each thread: a few megabytes with what is made of them
@@ -51,7 +53,7 @@ def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, i
         The gated map (B, C, H, W), which is for :func:`gate_channels` and nothing else, and the pooled one
         (B, C, H // h, W // w).
     """
-    if _is_traced():
+    if is_traced():
         rows, columns = _gates(rows, columns, limit)
         gated = x * rows * columns
         return gated, F.avg_pool2d(gated, window)
@@ -72,19 +74,15 @@ def gate_channels(gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, colu
     Returns:
         (B, C, H, W).
     """
-    if _is_traced():
+    if is_traced():
         return gated * _gate(channels, limit)[:, :, None, None]
     if _needs_own_gradient(gated, channels):
         return _GateChannels.apply(gated, channels, x.detach(), rows.detach(), columns.detach(), limit)
     return gated.mul_(_gate(channels, limit)[:, :, None, None])
 
 
-def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-
 def _needs_own_gradient(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors) and not _is_traced()
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors) and not is_traced()
 
 
 def _gate(logits: Tensor, limit: float) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .tracing import is_traced
+
 __all__ = ['TokenLinear', 'token_linear']
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available()
@@ -25,9 +27,8 @@ def token_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     Returns:
         (B, N, D).
     """
-    is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     usable = HAS_ONEDNN and x.device.type == 'cpu' and x.dtype == torch.float32 and x.is_contiguous() and x.numel()
-    if is_traced or not usable:  # of tokens in another order the convolution would give some in that order too
+    if is_traced() or not usable:  # of tokens in another order the convolution would give some in that order too
         return F.linear(x, weight, bias)
     row = x.reshape(1, 1, -1, x.shape[2]).permute(0, 3, 1, 2)  # (1, C, 1, B*N)
     return F.conv2d(row, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(*x.shape[:2], -1)

@@ -99,9 +99,9 @@ def test_half_precision_neither_overflows_nor_sums_in_itself(dtype):
         outs = form(*own, (7, 7))
         grads = torch.autograd.grad(outs[3], own[:3], torch.full_like(outs[3], 0.01))
         results.append([*outs, *grads])
-    for ours, right in zip(*results):
+    for place, (ours, right) in enumerate(zip(*results)):
         assert ours.dtype == dtype and ours.isfinite().all()
-        assert ((ours - right).norm() / right.norm()) < 6 * torch.finfo(dtype).eps
+        assert ((ours - right).norm() / right.norm()) < (3 if place < 4 else 6) * torch.finfo(dtype).eps
 
 
 def test_nothing_but_the_map_and_the_gates_is_kept():
