@@ -71,6 +71,26 @@ SEGFORMER_B1_WIDTHS = (64, 128, 320, 512)
 SEGFORMER_B1_EMBEDDING = 256
 
 
+def cfsam(side):
+    """CFSAM and its inputs, over an FPN of strides 4 to 64 for a square image."""
+    shapes = [(1, FPN_WIDTH, side // stride, side // stride) for stride in (4, 8, 16, 32, 64)]
+    return _build(partial(CFSAM, [FPN_WIDTH] * len(shapes), tokens_per_part=1024), shapes)
+
+
+def segformer_b1_level(side, level):
+    """Channels, and side in pixels for a square image, of a level of SegFormer-B1."""
+    return SEGFORMER_B1_WIDTHS[level - 1], side // 2**(level + 1)
+
+
+def cla(side, fine, coarse, patch_size):
+    """CLA and its inputs, on a pair of levels of SegFormer-B1 for a square image."""
+    embed = SEGFORMER_B1_EMBEDDING
+    (fine_width, fine_side), (width, coarse_side) = (segformer_b1_level(side, level) for level in (fine, coarse))
+    layer = partial(CrossLayerAttention, fine_width, width, embed, patch_size)
+    return _build(layer, (1, fine_width, fine_side, fine_side),
+                  *((1, channels, coarse_side, coarse_side) for channels in (width, embed)))
+
+
 def scsa_cases():
     """SCSA in ResNet-50: an ImageNet batch, and one COCO image."""
     for batch, sizes in ((32, ((56, 56), (28, 28), (14, 14), (7, 7))),
@@ -90,27 +110,21 @@ def fine_cases():
 
 
 def cfsam_cases():
-    """CFSAM over an FPN of strides 4 to 64, at 320x320 pixels."""
-    shapes = [(1, FPN_WIDTH, size, size) for size in (80, 40, 20, 10, 5)]
-    layer = partial(CFSAM, [FPN_WIDTH] * len(shapes), tokens_per_part=1024)
-    yield Case('CFSAM', '80x80 to 5x5, tokens_per_part=1024', partial(_build, layer, shapes), literal.cfsam,
-               **CFSAM_PASSES)
+    """CFSAM over an FPN at 320x320 pixels."""
+    yield Case('CFSAM', '80x80 to 5x5, tokens_per_part=1024', partial(cfsam, 320), literal.cfsam, **CFSAM_PASSES)
 
 
 def cla_cases():
     """CLA's two pairs in SegFormer-B1, at 512x512 pixels; the paper gives no patch size."""
     embed = SEGFORMER_B1_EMBEDDING
     for fine, coarse in ((2, 3), (1, 4)):
-        widths = [SEGFORMER_B1_WIDTHS[level - 1] for level in (fine, coarse)]
-        sides = [512 // 2**(level + 1) for level in (fine, coarse)]
-        shapes = [(1, widths[0], sides[0], sides[0]), (1, widths[1], sides[1], sides[1]), (1, embed, *[sides[1]] * 2)]
+        (_, fine_side), (width, coarse_side) = (segformer_b1_level(512, level) for level in (fine, coarse))
         for patch in (1, 2, 4, 8):
-            pairs = (sides[0] // patch)**2 * (sides[1] // patch)**2  # N_i * N_j
+            pairs = (fine_side // patch)**2 * (coarse_side // patch)**2  # N_i * N_j
             # beside the correlations, first their scaled form and then the mixed ones; backward, one gradient more
-            held = widths[1] + max(widths[1], embed)
-            yield Case('CLA', f'levels {fine} and {coarse}, patch_size={patch}',
-                       partial(_build, partial(CrossLayerAttention, *widths, embed, patch), *shapes), literal.cla,
-                       **CLA_PASSES, needs=(held * pairs, (held + embed) * pairs))
+            held = width + max(width, embed)
+            yield Case('CLA', f'levels {fine} and {coarse}, patch_size={patch}', partial(cla, 512, fine, coarse, patch),
+                       literal.cla, **CLA_PASSES, needs=(held * pairs, (held + embed) * pairs))
 
 
 LAYERS = dict(SCSA=scsa_cases, FINE=fine_cases, CFSAM=cfsam_cases, CLA=cla_cases)

@@ -6,12 +6,11 @@ from functools import partial
 
 import torch
 
-from ...layers import CFSAM, CrossLayerAttention
 from .. import speed
 from ..benchmark import LEAST
 from ..memory import peak_memory
 from .benchmark import PASSES, passing
-from .cases import FPN_WIDTH, SEGFORMER_B1_EMBEDDING, SEGFORMER_B1_WIDTHS
+from .cases import cfsam, cla
 
 
 @dataclass(frozen=True)
@@ -27,21 +26,6 @@ class Growth:
     layer: str
     sides: tuple
     build: Callable
-
-
-def cfsam(side):
-    """CFSAM over an FPN of strides 4 to 64."""
-    maps = [torch.randn(1, FPN_WIDTH, side // stride, side // stride) for stride in (4, 8, 16, 32, 64)]
-    return CFSAM([FPN_WIDTH] * len(maps), tokens_per_part=1024), (maps, )
-
-
-def cla(side, fine, coarse, patch_size):
-    """CLA on a pair of levels of SegFormer-B1."""
-    widths = [SEGFORMER_B1_WIDTHS[level - 1] for level in (fine, coarse)]
-    sides = [side // 2**(level + 1) for level in (fine, coarse)]
-    shapes = (widths[0], sides[0]), (widths[1], sides[1]), (SEGFORMER_B1_EMBEDDING, sides[1])
-    return (CrossLayerAttention(*widths, SEGFORMER_B1_EMBEDDING, patch_size),
-            tuple(torch.randn(1, channels, own, own) for channels, own in shapes))
 
 
 GROWTHS = [
