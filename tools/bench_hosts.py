@@ -14,6 +14,7 @@ from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 import torch  # noqa: E402  (after the sentence that says what is missing)
+from measuring import check_folder, command, recorded  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Column, Table  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -48,34 +49,24 @@ def parse_args():
 
 
 def main():
-    args = parse_args()
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        sys.exit('\nStopped. What is above was measured to its end.')
-    except ValueError as error:
-        sys.exit(f'{error}')
+    command(run, parse_args())
 
 
 def run(args):
     # here, for it takes seconds to import: --help does not
     from mmxattn.analysis.environment import clock_mhz, environment
-    from mmxattn.analysis.files import write_json
     from mmxattn.analysis.host_benchmark import bench_hosts, select
 
     hosts = select(args.only)
-    if args.json and not args.json.parent.is_dir():
-        raise ValueError(f'There is no folder {args.json.parent} for {args.json.name}: make it first.')
+    check_folder(args.json)
     logging.disable(logging.INFO)  # mmengine tells every parameter's learning rate
     about, results = dict(environment('mmxattn'), clock_mhz=clock_mhz()), []
     bar = tqdm(total=sum(1 + host.training for host in hosts), unit='timing', leave=False)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
-        for result in bench_hosts(hosts, device, args.turns, args.budget, bar.set_description_str):
-            results.append(result)
+        timings = bench_hosts(hosts, device, args.turns, args.budget, bar.set_description_str)
+        for _ in recorded(timings, results, args.json, environment=about):
             bar.update()
-            if args.json:
-                write_json(args.json, dict(environment=about, results=[own.to_dict() for own in results]))
     finally:  # stopped or failed, what is measured is measured
         bar.close()
         if results:

@@ -14,6 +14,7 @@ from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv')
 import torch  # noqa: E402  (after the sentence that says what is missing)
+from measuring import check_folder, command, recorded  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Column, Table  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -62,23 +63,15 @@ def parse_args():
 
 
 def main():
-    args = parse_args()
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        sys.exit('\nStopped. What is above was measured to its end.')
-    except ValueError as error:
-        sys.exit(f'{error}')
+    command(run, parse_args())
 
 
 def run(args):
     # here, for it takes seconds to import: --help does not
     from mmxattn.analysis.environment import clock_mhz, environment
-    from mmxattn.analysis.files import write_json
     from mmxattn.analysis.layer_benchmark import bench_layers, rates, select
 
-    if args.json and not args.json.parent.is_dir():
-        raise ValueError(f'There is no folder {args.json.parent} for {args.json.name}: make it first.')
+    check_folder(args.json)
     if args.scaling:
         return run_scaling(args)
     cases = select(args.layers, args.only)
@@ -87,13 +80,10 @@ def run(args):
     best, results = rates(device, dtype), []
     bar = tqdm(total=len(cases) * (1 if args.inference_only else 2), unit='timing', leave=False)
     try:
-        for result in bench_layers(cases, best, device, dtype, not args.inference_only, args.turns, args.budget,
-                                   args.compile, bar.set_description_str):
-            results.append(result)
+        timings = bench_layers(cases, best, device, dtype, not args.inference_only, args.turns, args.budget,
+                               args.compile, bar.set_description_str)
+        for _ in recorded(timings, results, args.json, environment=about, rates=asdict(best)):
             bar.update()
-            if args.json:
-                write_json(args.json, dict(environment=about, rates=asdict(best),
-                                           results=[own.to_dict() for own in results]))
     finally:  # stopped or failed, what is measured is measured
         bar.close()
         if results:
@@ -102,7 +92,6 @@ def run(args):
 
 def run_scaling(args):
     from mmxattn.analysis.environment import clock_mhz, environment
-    from mmxattn.analysis.files import write_json
     from mmxattn.analysis.layer_benchmark import PASSES, bench_scaling
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -111,14 +100,12 @@ def run_scaling(args):
     table = Table(Column('', no_wrap=True), *(Column(head, justify='right') for head in (
         'side', 'ms', 'time a pixel /\nsmallest', 'MiB', 'memory a pixel /\nsmallest')))
     try:
-        for grown in bench_scaling(device=device, dtype=DTYPES[args.dtype], training=not args.inference_only,
-                                   turns=args.turns, budget=args.budget, say=lambda what: print(what, file=sys.stderr)):
-            results.append(grown)
+        timings = bench_scaling(device=device, dtype=DTYPES[args.dtype], training=not args.inference_only,
+                                turns=args.turns, budget=args.budget, say=lambda what: print(what, file=sys.stderr))
+        for grown in recorded(timings, results, args.json, environment=about):
             table.add_row(f'{grown.layer}\n{PASSES[grown.training]}', str(grown.side),
                           f'{statistics.median(grown.seconds) * 1000:.4g}', spread_text(grown.time_per_pixel),
                           f'{grown.memory / 2**20:.1f}', f'{grown.memory_per_pixel:.2f}')
-            if args.json:
-                write_json(args.json, dict(environment=about, results=[own.to_dict() for own in results]))
     finally:
         if results:
             console.print(table)
