@@ -1,0 +1,1 @@
+"""What the papers compare their designs with, in plain PyTorch: one file each, in the style of the parts."""
