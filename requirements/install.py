@@ -42,7 +42,7 @@ STACKS = {
 
 # Runs under the environment's python, from another folder than the checkout.
 VERIFY = '''
-import cv2, mmcv, mmcv.ops, mmdet, mmengine, mmseg, torch
+import cv2, mmcv, mmcv.ops, mmdet.models, mmengine, mmpretrain.models, mmseg.models, timm.layers, torch
 from importlib.util import find_spec
 boxes = torch.tensor([[0., 0., 10., 10.], [0., 0., 10., 9.], [20., 20., 30., 30.]])
 scores = torch.tensor([.9, .8, .7])
@@ -53,7 +53,15 @@ for device in ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']:
 if find_spec('mmxattn') is None:
     raise SystemExit('mmxattn cannot be imported')
 print(f'torch {torch.__version__}, mmengine {mmengine.__version__}, mmcv {mmcv.__version__} with operators, '
-      f'mmdet {mmdet.__version__}, mmseg {mmseg.__version__}, opencv {cv2.__version__}')
+      f'mmdet {mmdet.__version__}, mmseg {mmseg.__version__}, mmpretrain {mmpretrain.__version__}, '
+      f'opencv {cv2.__version__}')
+'''
+
+DECLARE_OPERATORS = '''
+
+if not _has_ops():  # added by mmxattn's set-up
+    for _name in ('nms', 'qnms'):
+        torch.library.define(f'torchvision::{_name}', '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
 '''
 
 
@@ -133,6 +141,7 @@ class Environment:
         # mim declares opendatalab, which pins setuptools to 60.2 and which only `mim download --dataset` runs.
         self.pip(self.stack.mim, '--no-deps', self.stack.mim, lock=lock)
         self.pip('grad-cam', '--no-deps', '-r', here / 'environment' / 'no-deps.txt', lock=lock)
+        self.lay_torchvision(facts['torch'], lock)
         self.lay_headless_opencv(lock)
         wheel = mmcv_wheel(self.python, facts, self.stack.mmcv)
         if self.stack.mmcv.split('==')[1] != self._version(self.stack.mmcv) or not self._from(wheel):
@@ -150,6 +159,21 @@ class Environment:
         if self._version('opencv-python-headless') != version:
             self.pip('opencv-python-headless', '--no-deps', '--force-reinstall', f'opencv-python-headless=={version}',
                      lock=lock)
+
+    def lay_torchvision(self, torch: str, lock: int) -> None:
+        """Install the torchvision that belongs to this torch, where there is none; see that it imports.
+
+        mmpretrain and timm import it, and use what of it is Python. Its compiled operators are for CUDA on PyPI and do
+        not load beside a CPU build of torch; then the whole package refuses to be imported, for want of two names that
+        it describes to torch. They are declared here, and whoever calls one is told that it has no kernel.
+        """
+        if _works(self.python, 'import torchvision'):
+            return
+        minor = int(torch.split('.')[1]) + 15  # torch 2.0 came with torchvision 0.15
+        self.pip('torchvision', '--no-deps', f'torchvision==0.{minor}.*', lock=lock)
+        file = self.site_packages() / 'torchvision' / 'extension.py'
+        if file.exists() and not _works(self.python, 'import torchvision'):
+            file.write_text(file.read_text() + DECLARE_OPERATORS)
 
     def show_to_mim(self) -> None:
         """openmim looks for PACKAGE/.mim beside the package's metadata, where an editable install puts no package."""

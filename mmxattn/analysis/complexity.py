@@ -58,7 +58,7 @@ class Complexity:
         shape: Height and width of the image in pixels, before the preprocessor pads it.
         modules: The cost of each submodule by its dotted name, in the model's order.
         uncounted: The operators that no rule counts.
-        second: What another counter says.
+        second: What another counter says; None where it was not asked.
     """
 
     parameters: int
@@ -106,7 +106,7 @@ def _count(function):
     return counter, recorder.operators()
 
 
-def complexity(recipe, shape=None):
+def complexity(recipe, shape=None, crosscheck=True):
     """Parameters and multiply-adds of a detector or a segmentor, from the image to the heads' raw output.
 
     The count does not depend on weights or on the image: a two-stage detector gets as many proposals as its test
@@ -115,6 +115,7 @@ def complexity(recipe, shape=None):
     Args:
         recipe (mmengine.config.Config | torch.nn.Module): A recipe, or a model that one built.
         shape (tuple[int, int], optional): Height and width in pixels. By default the recipe's own.
+        crosscheck (bool): Count with a second counter too, which takes as long again.
 
     Returns:
         Complexity: The counts.
@@ -135,8 +136,10 @@ def complexity(recipe, shape=None):
     with _fixed_proposals(model, data['inputs'].shape[-2:]) as proposal_maps:
         counter, operators = _count(lambda: model(**data, mode='tensor'))
         macs = _macs_by_module(model, counter)
-        with torch.no_grad(), _without_mha_fastpath():
-            second = second_count(model, lambda: (model(**data, mode='tensor'), proposal_maps), macs)
+        second = None
+        if crosscheck:
+            with torch.no_grad(), _without_mha_fastpath():
+                second = second_count(model, lambda: (model(**data, mode='tensor'), proposal_maps), macs)
     model.train(training)
     return Complexity(
         parameters=sum(p.numel() for p in model.parameters()),
