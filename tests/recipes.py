@@ -9,13 +9,13 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-PART_FOLDERS = ('fine', 'scsa', 'cfsam', 'cla')
+FOLDERS = sorted(file.parent.relative_to(CONFIGS).as_posix() for file in CONFIGS.rglob('metafile.yml'))
 
 
-def part_recipes():
-    """The recipes over stock ones: (folder/name, path)."""
-    paths = [path for folder in PART_FOLDERS for path in sorted((CONFIGS / folder).glob('*.py'))]
-    return [(f'{path.parent.name}/{path.stem}', path) for path in paths]
+def published():
+    """The recipes that a metafile lists, those of the demo are not: (folder/name, path)."""
+    paths = [path for folder in FOLDERS for path in sorted((CONFIGS / folder).glob('*.py'))]
+    return [(path.relative_to(CONFIGS).with_suffix('').as_posix(), path) for path in paths]
 
 
 def stock(package, name):

@@ -11,13 +11,18 @@ def entries():
     return {path: yaml.safe_load((ROOT / path).read_text()) for path in index['Import']}
 
 
-def test_every_part_has_a_metafile():
-    assert set(entries()) == {f'configs/{folder}/metafile.yml' for folder in recipes.PART_FOLDERS}
+def test_the_index_has_every_metafile():
+    assert set(entries()) == {f'configs/{folder}/metafile.yml' for folder in recipes.FOLDERS}
+
+
+def test_every_folder_with_recipes_is_published():
+    folders = {path.parent.relative_to(recipes.CONFIGS).as_posix() for path in recipes.CONFIGS.rglob('*.py')}
+    assert {f for f in folders if f != 'demo' and '_base_' not in f} == set(recipes.FOLDERS)
 
 
 def test_every_recipe_is_listed_once_under_its_own_name():
     listed = [model for file in entries().values() for model in file['Models']]
-    assert sorted(m['Name'] for m in listed) == sorted(path.stem for _, path in recipes.part_recipes())
+    assert sorted(m['Name'] for m in listed) == sorted(path.stem for _, path in recipes.published())
     for model in listed:
         assert (ROOT / model['Config']).stem == model['Name']
         assert (ROOT / model['Config']).is_file()
@@ -32,7 +37,7 @@ def test_collections_lead_to_files_that_are_there():
 
 
 def test_the_readmes_name_every_recipe():
-    for folder in recipes.PART_FOLDERS:
+    for folder in recipes.FOLDERS:
         text = (recipes.CONFIGS / folder / 'README.md').read_text()
         text = text.replace('{0,1}', '0') + text.replace('{0,1}', '1')
         for path in (recipes.CONFIGS / folder).glob('*.py'):
