@@ -9,6 +9,9 @@ Beside the paper's text:
 * its parameter table needs a feed-forward network after the attention, with hidden width 2C, and the two residual,
   normalised steps around it; ``ffn_ratio=0`` is the literal Eq. 7, where the projection's output is the map;
 * pooling windows may hang over the border (the mean is then over what is inside), so that every size passes;
+* the depthwise pooling of Table 6 has no bias, and none where the window is one pixel: an FPN's two then have 6,144
+  parameters and 2.46M multiply-adds at 640x640, as published (the table's caption has no image size);
+* the other attentions of Table 3 are in ``fine_attention.py``; its first row, vanilla, is ``sampling_ratio=1``;
 * the authors' first public code is reached by ``attention='linear', ffn_ratio=4, modulation='direct',
   position_embedding=True``;
 * ``zero_init`` (not in the paper) scales the modulation map by a learnable vector that starts at zero.
@@ -17,11 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
 from .token_linear import TokenLinear
 
 __all__ = ['FINE']
 
-ATTENTIONS = ('softmax', 'linear')
+ATTENTIONS = dict(softmax=softmax_attention, window=window_attention, area=area_attention, linear=linear_attention)
+POOLINGS = ('average', 'max', 'depthwise')
 MODULATIONS = ('residual', 'direct', 'none')
 
 
@@ -37,22 +42,48 @@ def sine_position_embedding(height: int, width: int, channels: int, like: Tensor
     return torch.cat((rows, columns), 2).reshape(1, height * width, channels).to(like.dtype)
 
 
+class DepthwisePool(nn.Conv2d):
+    """Pooling that is learnt (Table 6): a depthwise convolution whose windows do not overlap.
+
+    Where a window hangs over the border, the map's last row or column is repeated.
+    """
+
+    def __init__(self, channels: int, size: int):
+        super().__init__(channels, channels, size, stride=size, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (rows, columns), (height, width) = self.kernel_size, x.shape[2:]
+        return super().forward(F.pad(x, (0, -width % columns, 0, -height % rows), mode='replicate'))
+
+
+def make_pool(pooling: str, channels: int, size: int) -> nn.Module:
+    """Pooling with windows of ``size`` x ``size`` pixels, the last of which may hang over the border."""
+    if pooling == 'average':
+        return nn.AvgPool2d(size, ceil_mode=True)
+    if pooling == 'max':
+        return nn.MaxPool2d(size, ceil_mode=True)
+    return DepthwisePool(channels, size) if size > 1 else nn.Identity()
+
+
 class FINE(nn.Module):
     """Feature interaction between two adjacent levels of a pyramid: the low map, aligned with the high one.
 
     Args:
-        channels: channels C of both maps.
+        channels: channels C of the low map, and of the high one unless ``high_channels`` says otherwise.
         kernel_size: k, side of the pooling window on the high map, in its pixels (Eq. 4).
         sampling_ratio: r, the low map's window is r * k pixels wide; 2 where the strides differ by 2.
         num_heads: attention heads h, a divisor of ``channels``. By default a head has 16 channels (Table 4).
-        attention: 'softmax' (Eq. 6), or 'linear': Q and K divided by their L1 norm over tokens, then Q (K^T V).
+        attention: 'softmax' (Eq. 6); 'window', 7x7 tokens each within itself; 'area', four stripes each within itself;
+            'linear', Q and K divided by their L1 norm over tokens, then Q (K^T V).
         ffn_ratio: hidden width of the feed-forward network over C; 0 for none (Eq. 7 as printed).
         modulation: 'residual', low * M + low (Eq. 9); 'direct', low * M; 'none', M itself.
         position_embedding: add sine embeddings of the pixel grid to the tokens that the projections see.
         zero_init: start as the identity; for ``modulation='residual'``.
+        pooling: 'average', 'max', or 'depthwise', a depthwise convolution of that kernel and stride (Table 6).
+        high_channels: channels C' of the high map; where they differ from C, a 1x1 convolution comes first (Eq. 10).
 
     Shape:
-        low (B, C, H, W), high (B, C, H', W') with H' <= H, W' <= W -> (B, C, H, W).
+        low (B, C, H, W), high (B, C', H', W') with H' <= H, W' <= W -> (B, C, H, W).
 
     Raises:
         ValueError: at construction for an unknown option or a number that does not divide, at the first forward for
@@ -68,7 +99,9 @@ class FINE(nn.Module):
                  ffn_ratio: float = 2,
                  modulation: str = 'residual',
                  position_embedding: bool = False,
-                 zero_init: bool = False):
+                 zero_init: bool = False,
+                 pooling: str = 'average',
+                 high_channels: int = None):
         super().__init__()
         if num_heads is None:
             if channels > 16 and channels % 16:
@@ -78,7 +111,9 @@ class FINE(nn.Module):
         if num_heads < 1 or channels % num_heads:
             raise ValueError(f'FINE: channels={channels} is not divisible by num_heads={num_heads}.')
         if attention not in ATTENTIONS:
-            raise ValueError(f'FINE: attention={attention!r} is none of {ATTENTIONS}.')
+            raise ValueError(f'FINE: attention={attention!r} is none of {tuple(ATTENTIONS)}.')
+        if pooling not in POOLINGS:
+            raise ValueError(f'FINE: pooling={pooling!r} is none of {POOLINGS}.')
         if modulation not in MODULATIONS:
             raise ValueError(f'FINE: modulation={modulation!r} is none of {MODULATIONS}.')
         if kernel_size < 1 or sampling_ratio < 1:
@@ -89,6 +124,7 @@ class FINE(nn.Module):
             raise ValueError(f"FINE: zero_init=True needs modulation='residual', not {modulation!r}: "
                              'only low * M + low is the identity at M = 0.')
         self.channels = channels
+        self.high_channels = channels if high_channels is None else high_channels
         self.kernel_size = kernel_size
         self.sampling_ratio = sampling_ratio
         self.num_heads = num_heads
@@ -96,6 +132,9 @@ class FINE(nn.Module):
         self.modulation = modulation
         self.position_embedding = position_embedding
 
+        self.high_proj = nn.Identity() if self.high_channels == channels else nn.Conv2d(high_channels, channels, 1)
+        self.low_pool, self.high_pool = (make_pool(pooling, channels, size)
+                                         for size in (kernel_size * sampling_ratio, kernel_size))
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (TokenLinear(channels, channels) for _ in range(4))
         # one weight for all heads
         self.attn_norm = nn.RMSNorm(channels // num_heads) if attention == 'linear' else nn.Identity()
@@ -110,9 +149,10 @@ class FINE(nn.Module):
 
     def check(self, low: Tensor, high: Tensor) -> None:
         """Raise one ValueError where the two maps cannot be a low and a high level of this layer."""
-        if low.shape[1] != self.channels or high.shape[1] != self.channels:
-            raise ValueError(f'FINE: the low map has {low.shape[1]} channels, the high map {high.shape[1]}; '
-                             f'channels={self.channels} was given for both.')
+        if low.shape[1] != self.channels or high.shape[1] != self.high_channels:
+            given = (f'channels={self.channels} was given for both' if self.high_channels == self.channels else
+                     f'channels={self.channels} and high_channels={self.high_channels} were given')
+            raise ValueError(f'FINE: the low map has {low.shape[1]} channels, the high map {high.shape[1]}; {given}.')
         if low.shape[2] < high.shape[2] or low.shape[3] < high.shape[3]:
             raise ValueError(f'FINE: the low map {tuple(low.shape[2:])} is smaller than the high map '
                              f'{tuple(high.shape[2:])}; give the finer level first.')
@@ -120,13 +160,6 @@ class FINE(nn.Module):
     def heads(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, h, N, C/h)."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of low tokens to high ones: (B, h, N_low, d), twice (B, h, N_high, d) -> (B, h, N_low, d)."""
-        if self.attention == 'softmax':
-            return F.scaled_dot_product_attention(q, k, v)  # Eq. 6
-        q, k = (F.normalize(x, p=1, dim=2, eps=1e-6) for x in (q, k))
-        return q @ (k.transpose(2, 3) @ v)
 
     def interact(self, low: Tensor, high: Tensor) -> Tensor:
         """Cross-level attention between the tokens of two maps -> the coarse modulation map, as tokens (B, N, C)."""
@@ -136,7 +169,8 @@ class FINE(nn.Module):
             queries = queries + sine_position_embedding(*low.shape[2:], self.channels, like=low)
             keys = keys + sine_position_embedding(*high.shape[2:], self.channels, like=high)
         q, k, v = self.q_proj(queries), self.k_proj(keys), self.v_proj(keys)  # Eq. 5
-        x = self.attn_norm(self.attend(self.heads(q), self.heads(k), self.heads(v)))
+        attend = ATTENTIONS[self.attention]
+        x = self.attn_norm(attend(self.heads(q), self.heads(k), self.heads(v), low.shape[2:], high.shape[2:]))
         x = self.out_proj(x.transpose(1, 2).flatten(2))  # Eq. 7
         if self.has_ffn:
             x = low_tokens + self.norm1(x)
@@ -145,9 +179,9 @@ class FINE(nn.Module):
 
     def modulation_map(self, low: Tensor, high: Tensor) -> Tensor:
         """The map M (B, C, H, W) that multiplies the low map (Eq. 4 to 8)."""
-        k, rk = self.kernel_size, self.kernel_size * self.sampling_ratio
-        low_pooled = F.avg_pool2d(low, rk, ceil_mode=True)  # Eq. 4
-        high_pooled = F.avg_pool2d(high, k, ceil_mode=True)
+        low_pooled, high_pooled = self.low_pool(low), self.high_pool(self.high_proj(high))  # Eq. 4, 10
+        if self.attention == 'window':  # before the projections: Table 3's FLOPs count keys and values on the low grid
+            high_pooled = F.interpolate(high_pooled, size=low_pooled.shape[2:])
         tokens = self.interact(low_pooled, high_pooled)
         coarse = tokens.transpose(1, 2).unflatten(2, low_pooled.shape[2:])
         return F.interpolate(coarse, size=low.shape[2:], mode='bilinear', align_corners=False)  # Eq. 8

@@ -10,10 +10,12 @@ from .plugins.scsa import SCSA  # noqa: E402
 __all__ = ['CFSAMNeck', 'SCSA']
 
 if installed('mmdet'):
+    from .necks.aligned_fpn import AlignedFPN
     from .necks.fine_fpn import FINEFPN
-    __all__ += ['FINEFPN']
+    __all__ += ['AlignedFPN', 'FINEFPN']
 else:
-    MODELS.register_module(name='FINEFPN', module=stand_in('FINEFPN', 'mmdet'))
+    for part in ('AlignedFPN', 'FINEFPN'):
+        MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
 
 if installed('mmseg'):
     from .decode_heads.cla_segformer_head import CLASegformerHead

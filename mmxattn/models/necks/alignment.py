@@ -1,0 +1,101 @@
+"""The slot of a neck for what aligns a low level with the high one before the two are fused.
+
+An aligner is a module that is built with ``channels`` (of the low map) and ``high_channels``, and called with
+``(low, high)``, whose strides differ by 2. It returns the aligned low map (FINE), or a pair where it brings the high
+map onto the low one's grid itself (its rivals): ``(low, high)``, both of the low map's height and width.
+
+A neck says which by ``align_cfg``: a dict, for every fusion the same, or a list of dicts, one a fusion, counted from
+the top; fusions beyond its end stay plain. ``type`` is a registered name or a class, the rest are its arguments.
+
+.. code-block:: python
+
+    align_cfg=[dict(type='FINE', kernel_size=1), dict(type='FINE', kernel_size=2)]  # C4 with C5, C3 with C4
+    align_cfg=dict(type='SNI')                                                      # all fusions
+
+A neck builds its aligners once and asks for both maps at each fusion, whatever it does with them (add, concatenate):
+
+.. code-block:: python
+
+    self.fine = build_aligners(align_cfg, channels=[(256, 256), (256, 256)], owner='RTDETRHybridEncoder')
+    low, high = align(self.fine, step, low, high, upsample)  # both on the low grid
+"""
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from ...layers import FINE
+from ...registry import MODELS
+
+__all__ = ['FINE', 'align', 'build_aligners', 'build_fine']
+
+MODELS.register_module(module=FINE)
+
+AlignCfg = dict | Sequence[dict]
+
+
+def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]], owner: str) -> nn.ModuleList:
+    """The aligners of a neck, counted from the top.
+
+    Args:
+        align_cfg: one cfg for every fusion, or a list of cfgs, one a fusion.
+        channels: (low, high) channels of each fusion, from the top.
+        owner: the neck's name, for messages.
+
+    Raises:
+        ValueError: more cfgs than fusions, a type that nobody registered, or what the aligner itself refuses.
+    """
+    cfgs = [align_cfg] * len(channels) if isinstance(align_cfg, dict) else list(align_cfg)
+    if len(cfgs) > len(channels):
+        raise ValueError(f'{owner}: align_cfg has {len(cfgs)} entries for {len(channels)} fusions; give one a fusion.')
+    return nn.ModuleList(build_aligner(cfg, *pair, owner) for cfg, pair in zip(cfgs, channels))
+
+
+def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) -> nn.Module:
+    """One aligner of its cfg; it is built here and not by the registry, so that its own error is the one seen."""
+    arguments = dict(cfg)
+    kind = arguments.pop('type')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if cls is None:
+        raise ValueError(f'{owner}: align_cfg has type={kind!r}, which is not registered; '
+                         "custom_imports = dict(imports=['mmxattn']) registers FINE and its rivals.")
+    return cls(low_channels, high_channels=high_channels, **arguments)
+
+
+def build_fine(kernel_sizes: Sequence[int] | None, fine_cfg: dict | None, zero_init: bool,
+               channels: Sequence[tuple[int, int]], owner: str) -> nn.ModuleList:
+    """The aligners of a FINE neck, from the arguments that all of these share.
+
+    Args:
+        kernel_sizes: pooling window k of each fusion from the top, by default (1, 2), as many as there are fusions.
+        fine_cfg: further arguments of FINE, the same for all.
+        zero_init: start as the identity.
+        channels: (low, high) channels of each fusion, from the top.
+        owner: the neck's name, for messages.
+
+    Raises:
+        ValueError: more ``kernel_sizes`` than fusions, or what FINE itself refuses.
+    """
+    if kernel_sizes is None:
+        kernel_sizes = (1, 2)[:len(channels)]
+    if len(kernel_sizes) > len(channels):
+        raise ValueError(f'{owner}: kernel_sizes={tuple(kernel_sizes)} asks for {len(kernel_sizes)} fusions, but '
+                         f'{len(channels) + 1} levels have {len(channels)}.')
+    cfgs = [dict(type=FINE, kernel_size=k, zero_init=zero_init, **(fine_cfg or {})) for k in kernel_sizes]
+    return build_aligners(cfgs, channels, owner)
+
+
+def align(aligners: Sequence[nn.Module], step: int, low: Tensor, high: Tensor,
+          upsample: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The two maps of a fusion, both on the low map's grid.
+
+    Args:
+        aligners: from the top; fusions beyond them are plain.
+        step: which fusion, counted from the top.
+        low: (B, C, H, W).
+        high: (B, C', H', W').
+        upsample: the neck's own, ``upsample(high, low)`` -> the high map (B, C', H, W).
+    """
+    if step >= len(aligners):
+        return low, upsample(high, low)
+    aligned = aligners[step](low, high)
+    return aligned if isinstance(aligned, tuple) else (aligned, upsample(high, low))
