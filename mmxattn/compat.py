@@ -58,29 +58,41 @@ def give_ssd_head_its_loss_cls() -> None:
     SSDHead.__init__ = __init__
 
 
-def keep_new_parts_training(resnet: type) -> None:
-    """Keep a ResNet's ``frozen_stages`` off SCSA: what is frozen are pretrained weights, and SCSA has none.
+def keep_new_parts_training(backbone: type) -> None:
+    """Keep a backbone's ``frozen_stages`` off this package's plugins: it is for pretrained weights, and they have none.
 
-    Left alone, a stock recipe with ``frozen_stages=1`` would keep the first stage's SCSA at its random start for ever.
-    ``freezable=True`` in the plugin's cfg gives the host its way. Stays as long as hosts freeze by stage.
+    Left alone, a stock recipe with ``frozen_stages=1`` would keep the first stage's plugins at their random start for
+    ever. ``freezable=True`` in a plugin's cfg gives the host its way. Stays as long as hosts freeze by stage.
+
+    Args:
+        backbone: a class with mmengine's custom of a method ``_freeze_stages``; one without is left as it is. A class
+            may be given again.
     """
-    from .models.plugins.scsa import SCSA
-    freeze = resnet._freeze_stages
+    from .models.plugins.plugin import Plugin
+    freeze = getattr(backbone, '_freeze_stages', None)
+    if freeze is None or getattr(freeze, 'spares_new_parts', False):
+        return
 
     @functools.wraps(freeze)
     def _freeze_stages(self):
-        stages = [getattr(self, f'layer{i}') for i in range(1, self.frozen_stages + 1)]
-        parts = [m for stage in stages for m in stage.modules() if isinstance(m, SCSA) and not m.freezable]
-        kept = [p for part in parts for p in part.parameters() if p.requires_grad]
+        parts = [part for part in self.modules() if isinstance(part, Plugin) and not part.freezable]
+        before = [(part, part.training, [p for p in part.parameters() if p.requires_grad]) for part in parts]
         freeze(self)
-        for parameter in kept:
-            parameter.requires_grad = True
-        if kept and not getattr(self, '_told_of_scsa', False):
-            self._told_of_scsa = True
-            print_log(f'frozen_stages={self.frozen_stages} freezes pretrained weights; the {len(parts)} SCSA plugins '
-                      'in there are new and go on training (freezable=True in their cfg freezes them too).', 'current')
+        spared = []
+        for part, training, parameters in before:
+            if not all(p.requires_grad for p in parameters):
+                part.train(training).requires_grad_(False)
+                for parameter in parameters:
+                    parameter.requires_grad = True
+                spared.append(type(part).__name__)
+        if spared and not getattr(self, '_told_of_new_parts', False):
+            self._told_of_new_parts = True
+            which = ' and '.join(f'{spared.count(name)} {name}' for name in sorted(set(spared)))
+            print_log(f'frozen_stages={self.frozen_stages} freezes pretrained weights; the {which} plugins in there '
+                      'are new and go on training (freezable=True in their cfg freezes them too).', 'current')
 
-    resnet._freeze_stages = _freeze_stages
+    _freeze_stages.spares_new_parts = True
+    backbone._freeze_stages = _freeze_stages
 
 
 def load_stock_neck_into_chain() -> None:

@@ -5,9 +5,10 @@ require('mmxattn.models', 'mmengine', 'mmcv')
 
 from ..registry import MODELS  # noqa: E402
 from .necks.cfsam_neck import CFSAMNeck  # noqa: E402
+from .plugins.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE  # noqa: E402
 from .plugins.scsa import SCSA  # noqa: E402
 
-__all__ = ['CFSAMNeck', 'SCSA']
+__all__ = ['CA', 'CBAM', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SCSA', 'SE']
 
 if installed('mmdet'):
     from .necks.aligned_fpn import AlignedFPN
