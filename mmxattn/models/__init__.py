@@ -12,10 +12,15 @@ __all__ = ['CA', 'CBAM', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 
 
 if installed('mmdet'):
     from .necks.aligned_fpn import AlignedFPN
+    from .necks.fine_csp_pafpn import FINEYOLOXPAFPN, FINECSPNeXtPAFPN
     from .necks.fine_fpn import FINEFPN
-    __all__ += ['AlignedFPN', 'FINEFPN']
+    from .necks.fine_pafpn import FINEPAFPN
+    from .necks.rival_fpns import MGCFPN, SNI, AdaFPNAlignment, FaPN, FaPNAlignment
+    __all__ += ['AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEPAFPN', 'FINEYOLOXPAFPN',
+                'FaPN', 'FaPNAlignment', 'MGCFPN', 'SNI']
 else:
-    for part in ('AlignedFPN', 'FINEFPN'):
+    for part in ('AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEPAFPN', 'FINEYOLOXPAFPN',
+                 'FaPN', 'FaPNAlignment', 'MGCFPN', 'SNI'):
         MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
 
 if installed('mmseg'):

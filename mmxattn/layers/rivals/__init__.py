@@ -1,12 +1,19 @@
 """What the papers compare their designs with, in plain PyTorch: one file each, in the style of the parts."""
+from .adafpn import AdaFPNAlignment
 from .ca import CA
 from .cbam import CBAM
 from .cpca import CPCA
 from .eca import ECA
 from .ela import ELA
 from .ema import EMA
+from .fapn import FaPNAlignment, FeatureSelection
 from .fca import FCA
+from .mgc import MGC
 from .sa import SA
 from .se import SE
+from .sni import SNI
 
-__all__ = ['CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SE']
+__all__ = [
+    'AdaFPNAlignment', 'CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'FaPNAlignment', 'FeatureSelection', 'MGC',
+    'SA', 'SE', 'SNI'
+]

@@ -42,11 +42,15 @@ class AlignedFPN(FPN):
         if len(inputs) != len(self.in_channels):
             raise ValueError(f'{type(self).__name__}: got {len(inputs)} levels; in_channels={list(self.in_channels)} '
                              f'asks for {len(self.in_channels)}.')
-        laterals = [conv(inputs[self.start_level + i]) for i, conv in enumerate(self.lateral_convs)]
+        laterals = self.project(inputs)
         self.fuse(laterals)
         outs = self.levels(laterals)
         self.add_extra_levels(outs, inputs, laterals)
         return tuple(outs)
+
+    def project(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The backbone's maps, each as ``out_channels`` channels: FPN's lateral convolutions."""
+        return [conv(inputs[self.start_level + i]) for i, conv in enumerate(self.lateral_convs)]
 
     def fuse(self, laterals: list[Tensor]) -> None:
         """Top-down pathway, in place: each level, aligned with the fused one above, plus that one upsampled."""

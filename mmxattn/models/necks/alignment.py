@@ -21,6 +21,7 @@ A neck builds its aligners once and asks for both maps at each fusion, whatever 
 """
 from collections.abc import Callable, Sequence
 
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ...layers import FINE
@@ -33,7 +34,7 @@ MODELS.register_module(module=FINE)
 AlignCfg = dict | Sequence[dict]
 
 
-def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]], owner: str) -> nn.ModuleList:
+def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]], owner: str) -> ModuleList:
     """The aligners of a neck, counted from the top.
 
     Args:
@@ -47,7 +48,8 @@ def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]], own
     cfgs = [align_cfg] * len(channels) if isinstance(align_cfg, dict) else list(align_cfg)
     if len(cfgs) > len(channels):
         raise ValueError(f'{owner}: align_cfg has {len(cfgs)} entries for {len(channels)} fusions; give one a fusion.')
-    return nn.ModuleList(build_aligner(cfg, *pair, owner) for cfg, pair in zip(cfgs, channels))
+    # mmengine's list: after the neck's init_cfg has drawn every Conv2d it lets an aligner set its own start
+    return ModuleList([build_aligner(cfg, *pair, owner) for cfg, pair in zip(cfgs, channels)])
 
 
 def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) -> nn.Module:
@@ -62,7 +64,7 @@ def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) 
 
 
 def build_fine(kernel_sizes: Sequence[int] | None, fine_cfg: dict | None, zero_init: bool,
-               channels: Sequence[tuple[int, int]], owner: str) -> nn.ModuleList:
+               channels: Sequence[tuple[int, int]], owner: str) -> ModuleList:
     """The aligners of a FINE neck, from the arguments that all of these share.
 
     Args:
