@@ -4,11 +4,12 @@ from ..toolboxes import installed, require, stand_in
 require('mmxattn.models', 'mmengine', 'mmcv')
 
 from ..registry import MODELS  # noqa: E402
+from .backbones.with_plugins import WithPlugins  # noqa: E402
 from .necks.cfsam_neck import CFSAMNeck  # noqa: E402
 from .plugins.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE  # noqa: E402
 from .plugins.scsa import SCSA  # noqa: E402
 
-__all__ = ['CA', 'CBAM', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SCSA', 'SE']
+__all__ = ['CA', 'CBAM', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SCSA', 'SE', 'WithPlugins']
 
 if installed('mmdet'):
     from .necks.aligned_fpn import AlignedFPN

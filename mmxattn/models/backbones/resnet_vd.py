@@ -1,0 +1,67 @@
+"""ResNet-vd, the backbone of RT-DETR."""
+import re
+
+from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmdet.models.backbones import ResNetV1d
+from torch import Tensor, nn
+
+from ...registry import MODELS
+
+__all__ = ['ResNetVD']
+
+# The names of RT-DETR's release, and of the ImageNet weights beside it, as ours.
+RELEASED_NAMES = (
+    (r'^conv1\.conv1_(\d)\.conv\.', lambda m: f'stem.{3 * int(m[1]) - 3}.'),
+    (r'^conv1\.conv1_(\d)\.norm\.', lambda m: f'stem.{3 * int(m[1]) - 2}.'),
+    (r'^res_layers\.(\d)\.blocks\.', lambda m: f'layer{int(m[1]) + 1}.'),
+    (r'\.branch2([abc])\.conv\.', lambda m: f'.conv{ord(m[1]) - 96}.'),
+    (r'\.branch2([abc])\.norm\.', lambda m: f'.bn{ord(m[1]) - 96}.'),
+    (r'\.short\.(conv\.)?norm\.', '.downsample.2.'),
+    (r'\.short\.(conv\.)?conv\.', '.downsample.1.'),
+)
+
+
+def from_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A backbone's state dict under the names of RT-DETR's release -> under those of mmdet's ResNet."""
+    renamed = {}
+    for name, tensor in state_dict.items():
+        for pattern, replacement in RELEASED_NAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = tensor
+    return renamed
+
+
+@MODELS.register_module()
+class ResNetVD(ResNetV1d):
+    """mmdet's ResNetV1d with a projected shortcut in the first block of every stage.
+
+    The two differ in stage 1 of ResNet-18 and 34 only, where mmdet's shortcut is the identity. A state dict under the
+    names of RT-DETR's release (its ImageNet weights, say, as ``init_cfg``'s checkpoint) loads as it is.
+
+    Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection"; the projection, of 4,224 parameters, is the
+    release's, and RT-DETR-R18's published count has it.
+
+    Args:
+        **kwargs: those of :class:`mmdet.models.ResNetV1d`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._register_load_state_dict_pre_hook(self._rename_released)
+
+    def make_res_layer(self, **kwargs) -> nn.Module:
+        stage = super().make_res_layer(**kwargs)
+        if stage[0].downsample is None:
+            width = kwargs['planes'] * kwargs['block'].expansion
+            stage[0].downsample = nn.Sequential(
+                nn.Identity(),  # where other stages pool
+                build_conv_layer(kwargs['conv_cfg'], kwargs['inplanes'], width, kernel_size=1, bias=False),
+                build_norm_layer(kwargs['norm_cfg'], width)[1])
+        return stage
+
+    @staticmethod
+    def _rename_released(state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+        if f'{prefix}conv1.conv1_1.conv.weight' not in state_dict:
+            return
+        own = {name[len(prefix):]: state_dict.pop(name) for name in list(state_dict) if name.startswith(prefix)}
+        state_dict.update({prefix + name: tensor for name, tensor in from_released(own).items()})

@@ -1,0 +1,260 @@
+"""What WithPlugins does to any backbone; the hosts one by one are in test_with_plugins_hosts.py."""
+import copy
+import io
+
+import pytest
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmdet.models.backbones import ResNet
+from mmengine.logging import MMLogger
+from mmengine.model import ExponentialMovingAverage, revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+
+from mmxattn.models import SCSA
+from mmxattn.models.backbones.placed_plugins import PluginHook
+from mmxattn.registry import MODELS
+
+SMALL = dict(depth=50, base_channels=8, stem_channels=8)
+ONE_STAGE = dict(num_stages=1, strides=(1, ), dilations=(1, ), out_indices=(0, ))
+AFTER_CONV2 = dict(before=r'layer\d\.\d+\.conv3')  # the input of the third convolution is what mmdet hands its plugin
+AFTER_CONV3 = dict(after=r'layer\d\.\d+\.bn3')
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    MMLogger.get_instance('tests', log_level='ERROR')  # init_weights lists every parameter
+    init_default_scope('mmdet')
+
+
+def build(*places, seed=0, scsa=None, **arguments):
+    torch.manual_seed(seed)
+    plugins = [dict(cfg=dict(type='SCSA', **(scsa or {}))) | place for place in places or [AFTER_CONV2]]
+    backbone = MODELS.build(dict(type='WithPlugins', **{**dict(host='ResNet', **SMALL), **arguments}, plugins=plugins))
+    backbone.train(False)
+    return backbone
+
+
+def image(*size):
+    return torch.randn(2, 3, *(size or (65, 95)), generator=torch.Generator().manual_seed(1))
+
+
+def same(ours, theirs, **tolerance):
+    return len(ours) == len(theirs) and all(torch.allclose(a, b, **tolerance) if tolerance else torch.equal(a, b)
+                                            for a, b in zip(ours, theirs))
+
+
+@pytest.mark.parametrize('place, position', [(AFTER_CONV2, 'after_conv2'), (AFTER_CONV3, 'after_conv3')])
+def test_is_what_mmdets_own_mechanism_makes(place, position):
+    ours = build(place)
+    theirs = ResNet(**SMALL, plugins=[dict(cfg=dict(type='SCSA'), position=position)])
+    theirs.load_state_dict(ours.state_dict())
+    theirs.train(False)
+    assert type(ours) is ResNet
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    assert same(ours(image()), theirs(image()))
+
+
+def test_several_stand_in_the_order_given():
+    both = build(AFTER_CONV2, AFTER_CONV3 | dict(cfg=dict(type='SCSA', postfix='_2')))
+    assert both.layer1[0].scsa.norm.num_channels == 8 and both.layer1[0].scsa_2.norm.num_channels == 32
+    chained = build(AFTER_CONV2, AFTER_CONV2 | dict(cfg=dict(type='SCSA', postfix='_2')))
+    seen = []
+    block = chained.layer1[0]
+    block.scsa.register_forward_hook(lambda module, args, output: seen.append(output))
+    block.scsa_2.register_forward_hook(lambda module, args, output: seen.extend((args[0], output)))
+    block.conv3.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    chained(image())
+    assert seen[0] is seen[1] and seen[2] is seen[3]
+
+
+def test_a_block_of_a_list_holds_its_own_plugin():
+    whole = build(dict(after=r'layer[12]\.\d+'))
+    assert [name for name, m in whole.named_modules() if isinstance(m, SCSA)] == (
+        [f'layer1.{i}.scsa' for i in range(3)] + [f'layer2.{i}.scsa' for i in range(4)])
+    assert whole.layer2[0].scsa.norm.num_channels == 64
+    inputs = []
+    whole.layer1[0].scsa.register_forward_hook(lambda module, args, output: inputs.append((args[0], output)))
+    given = []
+    whole.layer1[1].register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    whole(image())
+    assert (inputs[0][0] >= 0).all() and inputs[0][1] is given[0]  # after the block's last ReLU
+
+
+def test_copies_and_pickles_hold_their_own_plugins():
+    backbone = build()
+    expected = backbone(image())
+    file = io.BytesIO()
+    torch.save(backbone, file)
+    file.seek(0)
+    duplicates = [copy.deepcopy(backbone), ExponentialMovingAverage(backbone).module,
+                  torch.load(file, weights_only=False)]
+    for parameter in backbone.parameters():
+        parameter.data.zero_()
+    for duplicate in duplicates:
+        duplicate.train(False)
+        assert same(duplicate(image()), expected)
+        duplicate.layer1[0].scsa.v.weight.data.add_(1)
+        assert not same(duplicate(image()), expected)
+
+
+def test_init_weights_of_a_copy_draws_the_copys_plugins():
+    backbone = build(scsa=dict(zero_init=True))
+    duplicate = copy.deepcopy(backbone)
+    before = copy.deepcopy(backbone.state_dict())
+    duplicate.init_weights()
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    assert not torch.equal(duplicate.conv1.weight, backbone.conv1.weight)
+    assert not duplicate.layer1[0].scsa.v.weight.any()
+
+
+@pytest.mark.parametrize('place', [AFTER_CONV2, AFTER_CONV3], ids=str)
+def test_other_layers_in_the_place_of_the_named_ones_keep_the_plugin(place):
+    """SyncBN and folded BN are new modules, without the hooks of the old."""
+    backbone = build(place)
+    expected = backbone(image())
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(backbone))
+    converted.train(False)
+    assert isinstance(converted.layer1[0].bn3, torch.nn.SyncBatchNorm)
+    assert same(converted(image()), expected)
+    assert same(revert_sync_batchnorm(converted)(image()), expected)
+    fused = fuse_conv_bn(copy.deepcopy(backbone))
+    assert isinstance(fused.layer1[0].bn3, torch.nn.Identity)
+    assert same(fused(image()), expected, atol=1e-5)
+    assert len(fused.layer1[0].bn3._forward_hooks) == (place is AFTER_CONV3)  # once, not once a forward
+
+
+@pytest.mark.parametrize('place', [AFTER_CONV2, AFTER_CONV3], ids=str)
+def test_compiles_without_a_break(place):
+    backbone = build(place, **ONE_STAGE)
+    torch._dynamo.reset()
+    compiled = torch.compile(backbone, backend='eager', fullgraph=True)
+    assert same(compiled(image()), backbone(image()), atol=1e-5)
+    torch._dynamo.reset()
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(backbone))
+    converted.train(False)
+    assert same(torch.compile(converted, backend='eager')(image()), backbone(image()), atol=1e-5)
+
+
+@pytest.mark.parametrize('strict', [False, True])
+def test_exports(strict):
+    backbone = build(**ONE_STAGE)
+    exported = torch.export.export(backbone, (image(), ), strict=strict)
+    assert same(exported.module()(image()), backbone(image()), atol=1e-5)
+
+
+def test_checkpointing_gives_the_same_gradients():
+    plain, saving = build(AFTER_CONV3), build(AFTER_CONV3, with_cp=True)
+    for backbone in (plain, saving):
+        backbone.train()
+        sum(x.square().mean() for x in backbone(image())).backward()
+    for (name, a), b in zip(plain.named_parameters(), saving.parameters()):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6), name
+        assert a.grad.any() or 'bn' in name or 'conv' in name, name
+
+
+def test_runs_in_ddp(tmp_path):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/rendezvous', rank=0, world_size=1)
+    try:
+        backbone = build()
+        wrapped = torch.nn.parallel.DistributedDataParallel(backbone)
+        sum(x.square().mean() for x in wrapped(image())).backward()
+        assert all(p.grad is not None for p in backbone.layer1[0].scsa.parameters())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_a_frozen_stage_goes_on_training_its_plugins_unless_freezable():
+    for freezable in (False, True):
+        backbone = build(frozen_stages=1, scsa=dict(freezable=freezable))
+        for _ in range(2):
+            block = backbone.layer1[0]
+            assert not any(p.requires_grad for p in block.conv2.parameters())
+            assert all(p.requires_grad is not freezable for p in block.scsa.parameters())
+            assert all(p.requires_grad for p in backbone.layer2[0].scsa.parameters())
+            backbone.train()
+
+
+def test_what_the_user_froze_stays_frozen():
+    backbone = build(frozen_stages=1)
+    backbone.requires_grad_(False)
+    backbone.train()
+    assert not any(p.requires_grad for p in backbone.parameters())
+
+
+def test_the_hosts_initialisation_does_not_end_an_identity_start():
+    backbone, stock = build(scsa=dict(zero_init=True)), ResNet(**SMALL)
+    backbone.init_weights()
+    stock.load_state_dict({key: value for key, value in backbone.state_dict().items() if 'scsa' not in key})
+    stock.train(False)
+    assert same(backbone(image()), stock(image()))
+
+
+@pytest.mark.parametrize('rules', [[], [dict(type='Constant', val=.5, layer=['Conv2d', 'GroupNorm'])]], ids=str)
+def test_a_checkpoint_with_plugins_is_loaded_whole(tmp_path, rules):
+    trained = build(seed=1)
+    torch.save(dict(state_dict=trained.state_dict()), tmp_path / 'trained.pth')
+    backbone = build(init_cfg=[*rules, dict(type='Pretrained', checkpoint=str(tmp_path / 'trained.pth'))])
+    backbone.init_weights()
+    assert all(torch.equal(value, trained.state_dict()[key]) for key, value in backbone.state_dict().items())
+
+
+def test_a_checkpoint_without_plugins_leaves_them_their_start(tmp_path):
+    torch.save(dict(state_dict=ResNet(**SMALL).state_dict()), tmp_path / 'stock.pth')
+    backbone = build(scsa=dict(zero_init=True),
+                     init_cfg=[dict(type='Constant', val=.5, layer=['Conv2d', 'GroupNorm']),
+                               dict(type='Pretrained', checkpoint=str(tmp_path / 'stock.pth'))])
+    backbone.init_weights()
+    assert not backbone.layer1[0].scsa.v.weight.any() and not backbone.layer1[0].scsa.norm_h.weight.any()
+    assert not (backbone.layer1[0].conv1.weight == .5).any()
+
+
+def test_initialises_once():
+    backbone = build(scsa=dict(zero_init=True))
+    backbone.init_weights()
+    torch.nn.init.ones_(backbone.layer1[0].scsa.v.weight)
+    backbone.init_weights()
+    assert (backbone.layer1[0].scsa.v.weight == 1).all()
+
+
+def test_a_stage_and_an_activation_are_places():
+    staged = build(dict(after='layer2'))
+    assert staged.scsa.norm.num_channels == 64
+    in_stem = build(dict(before='maxpool', cfg=dict(type='SCSA', in_channels=8)))
+    assert in_stem.scsa.norm.num_channels == 8
+    seen = []
+    for backbone in (staged, in_stem):
+        backbone.scsa.register_forward_hook(lambda module, args, output: seen.append(module))
+        backbone(image())
+    assert seen == [staged.scsa, in_stem.scsa]
+
+
+@pytest.mark.parametrize('plugin, message', [
+    (dict(after=r'layer\d\.\d+\.norm3'), r"r'layer\\d\\.\\d\+\\.norm3' is the whole name of no module of ResNet; near "
+                                         r"it are .*r'layer\\d\+\\.\\d\+\\.bn3'"),
+    (dict(), 'needs cfg, and either after or before'),
+    (dict(after='conv1', before='conv1'), 'needs cfg, and either after or before'),
+    (dict(after='conv('), 'is no regular expression'),
+    (dict(after='maxpool'), "'maxpool' of ResNet, a MaxPool2d, does not tell how many channels"),
+    (dict(after=r'layer\d\.\d+\.bn[12]'), r"'layer1.0' has a 'scsa' already, and .* another one, at 'layer1.0.bn2'"),
+])
+def test_wrong_places_are_named(plugin, message):
+    with pytest.raises(ValueError, match=message):
+        build(plugin)
+
+
+def test_a_plugin_without_cfg_is_named():
+    with pytest.raises(ValueError, match='needs cfg'):
+        MODELS.build(dict(type='WithPlugins', host='ResNet', **SMALL, plugins=[AFTER_CONV2]))
+
+
+def test_what_is_neither_a_map_nor_tokens_is_named():
+    class Pair(torch.nn.Module):
+        out_channels = 8
+
+        def forward(self, x):
+            return x, x
+
+    pair = Pair()
+    PluginHook(SCSA(8), 'conv1').attach(pair)
+    with pytest.raises(ValueError, match=r"'conv1' has tuple and hw_shape=None"):
+        pair(image())
