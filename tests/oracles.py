@@ -102,25 +102,57 @@ def cfsam_global(layer, tokens, parts):
     return out
 
 
+def cut(image, d):
+    """Patches of d x d pixels, one by one: (C, H, W) -> (C, N, d*d), and how many there are in a column and a row."""
+    rows, columns = -(-image.shape[1] // d), -(-image.shape[2] // d)
+    image = F.pad(image, (0, columns * d - image.shape[2], 0, rows * d - image.shape[1]))
+    return torch.stack([image[:, i * d:(i + 1) * d, j * d:(j + 1) * d].flatten(1)
+                        for i in range(rows) for j in range(columns)], 1), rows, columns
+
+
+def put_together(patches, d, rows, columns):
+    """The inverse of :func:`cut`, with the padding: (C, N, d*d) -> (C, rows*d, columns*d)."""
+    image = patches.new_empty(patches.shape[0], rows * d, columns * d)
+    for n in range(rows * columns):
+        i, j = divmod(n, columns)
+        image[:, i * d:(i + 1) * d, j * d:(j + 1) * d] = patches[:, n].view(-1, d, d)
+    return image
+
+
 def cla(layer, fine_map, coarse, embedding):
     """CLA patch by patch and channel by channel, in the paper's order."""
     d = layer.patch_size
 
-    def patches(x):
-        rows, columns = -(-x.shape[1] // d), -(-x.shape[2] // d)
-        x = F.pad(x, (0, columns * d - x.shape[2], 0, rows * d - x.shape[1]))
-        return torch.stack([x[:, i * d:(i + 1) * d, j * d:(j + 1) * d].flatten(1)
-                            for i in range(rows) for j in range(columns)], 1), rows, columns  # (C, N, d*d)
-
     outs = []
     for a, f, v in zip(layer.project(fine_map), coarse, embedding):
-        (a, rows, columns), (f, _, _), (v, _, _) = patches(a), patches(f), patches(v)
-        correlation = a @ f.transpose(1, 2) / d**2  # Eq. 1
+        (a, rows, columns), (f, _, _), (v, _, _) = (cut(x, d) for x in (a, f, v))
+        correlation = a @ f.transpose(1, 2)  # Eq. 1
+        if layer.normalisation:
+            correlation, v = correlation / d**2, v / v.shape[1]
         mixed = torch.einsum('ec,cnm->enm', layer.mix.weight[:, :, 0, 0], correlation) + layer.mix.bias.view(-1, 1, 1)
-        out = mixed @ v / v.shape[1]  # Eq. 2
-        image = out.new_empty(out.shape[0], rows * d, columns * d)
-        for n in range(rows * columns):
-            i, j = divmod(n, columns)
-            image[:, i * d:(i + 1) * d, j * d:(j + 1) * d] = out[:, n].view(-1, d, d)
-        outs.append(image[:, :fine_map.shape[2], :fine_map.shape[3]])
+        out = mixed @ v  # Eq. 2
+        outs.append(put_together(out, d, rows, columns)[:, :fine_map.shape[2], :fine_map.shape[3]])
+    return torch.stack(outs)
+
+
+def afma(layer, image, feature_map):
+    """The across feature map attention, image by image: (B, N_c, N_I, N_F)."""
+    d = layer.patch_size
+    pairs = zip(layer.image_classes(image), layer.map_classes(feature_map))
+    return torch.stack([cut(a, d)[0] @ cut(f, d)[0].transpose(1, 2) / d**2 for a, f in pairs])
+
+
+def afma_gold(layer, gold, size):
+    """That of the true masks."""
+    d = layer.patch_size
+    return torch.stack([cut(a, d)[0] @ cut(F.adaptive_avg_pool2d(a, size), d)[0].transpose(1, 2) / d**2 for a in gold])
+
+
+def afma_modified(layer, attention, masks, size):
+    """The masks, plus the attention times the pooled masks."""
+    d, outs = layer.patch_size, []
+    for a, m in zip(attention, masks):
+        v, _, _ = cut(F.adaptive_avg_pool2d(m, size), d)
+        rows, columns = -(-m.shape[1] // d), -(-m.shape[2] // d)
+        outs.append(m + put_together(a @ v / v.shape[1], d, rows, columns)[:, :m.shape[1], :m.shape[2]])
     return torch.stack(outs)

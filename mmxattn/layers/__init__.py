@@ -1,7 +1,8 @@
 """The papers in plain PyTorch, one file a paper. Nothing here imports OpenMMLab."""
 from .cfsam import CFSAM
 from .cla import CrossLayerAttention
+from .cla_decoder import CLADecoder
 from .fine import FINE
 from .scsa import SCSA
 
-__all__ = ['CFSAM', 'SCSA', 'FINE', 'CrossLayerAttention']
+__all__ = ['CFSAM', 'SCSA', 'FINE', 'CLADecoder', 'CrossLayerAttention']

@@ -10,7 +10,8 @@ Decoder (Eq. 2), per channel e of the embedding F'_j:
 Beside the paper's text:
 * Eq. 2 and the prose around it disagree on shapes; this is the reading whose shapes close;
 * as in AFMA, from which CLA descends, the correlation is scaled by 1/d^2 and the product by 1/N_j: raw products grow
-  with both;
+  with both, and ``normalisation=False`` takes them as printed;
+* the text adds O_ij to a decoder block's output or concatenates it, it does not say which: ``combination``;
 * there is no softmax, so the product is associative. With G_ec = phi(F_j)_c^T phi(F'_j)_e (d^2 x d^2),
       O_e = sum_c phi(A)_c W_ec G_ec + b_e sum over j of phi(F'_j)_e,
   a 1x1 convolution of the map, its patches taken for channels, whose weights come from the data. Nothing of size
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 from .tracing import is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
+
+COMBINATIONS = ('add', 'cat')
 
 STRIP = 2**19  # elements of the correlations at a time: 2 MB, and as much again for each thing made of them
 
@@ -78,6 +81,8 @@ class CrossLayerAttention(nn.Module):
         embed_channels: channels E of the embedding F'_j, and of the output.
         patch_size: side d of a patch, in pixels of either map. The paper gives none; 1 is exact and cheapest.
         zero_init: start with an output of zero.
+        normalisation: scale the correlation by 1/d^2 and the product by 1/N_j; without it both are as printed, and what
+            comes out grows with the coarse map's pixels.
 
     Shape:
         fine (B, C_i, H_i, W_i), coarse (B, C_j, H_j, W_j), embedding (B, E, H_j, W_j) -> (B, E, H_i, W_i), where
@@ -93,11 +98,13 @@ class CrossLayerAttention(nn.Module):
                  coarse_channels: int,
                  embed_channels: int,
                  patch_size: int = 1,
-                 zero_init: bool = False):
+                 zero_init: bool = False,
+                 normalisation: bool = True):
         super().__init__()
         if patch_size < 1:
             raise ValueError(f'CrossLayerAttention: patch_size={patch_size} must be at least 1 pixel.')
         self.patch_size = patch_size
+        self.normalisation = normalisation
         self.project = nn.Conv2d(fine_channels, coarse_channels, 1)  # Eq. 1
         self.mix = nn.Conv2d(coarse_channels, embed_channels, 1)  # Eq. 2, on the correlations
         if zero_init:
@@ -185,9 +192,9 @@ class CrossLayerAttention(nn.Module):
         size = self.patch_size
         key, value = to_patches(coarse, size), to_patches(embedding, size)
         num_fine, num_coarse = -(-fine.shape[2] // size) * -(-fine.shape[3] // size), key.shape[2]
-        # the two scales go onto the smaller operands, before any product
-        key = key / size**2
-        value = value / num_coarse
+        if self.normalisation:  # the two scales go onto the smaller operands, before any product
+            key = key / size**2
+            value = value / num_coarse
         fine = torch.cat((fine, fine.new_ones(fine.shape[0], 1, *fine.shape[2:])), dim=1)
         aggregates = self.aggregates_first(num_fine, num_coarse)
         return (self.aggregate_first if aggregates else self.correlate_first_in_strips)(fine, key, value)
@@ -221,26 +228,40 @@ class EmbeddingMix(nn.Conv2d):
 
 
 class CLADecoderBlock(nn.Module):
-    """A decoder block (Sec. III-B): embeddings of a pair, concatenated and mixed by a 1x1 convolution, plus CLA.
+    """A decoder block (Sec. III-B): embeddings of a pair, concatenated and mixed by a 1x1 convolution, and CLA.
 
     Args:
-        fine_channels, coarse_channels, embed_channels, patch_size: as in :class:`CrossLayerAttention`.
+        fine_channels, coarse_channels, embed_channels, patch_size, normalisation: as in :class:`CrossLayerAttention`.
         has_previous: whether the output of the block before is concatenated too.
+        combination: how CLA's output O_ij joins what the convolution gives: 'add', or 'cat', with another 1x1
+            convolution over both.
         resize: as in :class:`EmbeddingMix`.
 
     Shape:
         fine (B, C_i, H_i, W_i), coarse (B, C_j, H_j, W_j), their embeddings (B, E, H_i, W_i) and (B, E, H_j, W_j), and
         where there is one the previous block's output (B, E, h, w) -> (B, E, H_i, W_i).
+
+    Raises:
+        ValueError: an unknown ``combination``, and what :class:`CrossLayerAttention` raises.
     """
 
     def __init__(self, fine_channels: int, coarse_channels: int, embed_channels: int, has_previous: bool,
-                 patch_size: int = 1, resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
+                 patch_size: int = 1, normalisation: bool = True, combination: str = 'add',
+                 resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
         super().__init__()
+        if combination not in COMBINATIONS:
+            raise ValueError(f'CLADecoderBlock: combination={combination!r} is none of {COMBINATIONS}.')
         self.conv = EmbeddingMix(embed_channels, 2 + has_previous, resize)
-        self.cla = CrossLayerAttention(fine_channels, coarse_channels, embed_channels, patch_size)
+        self.cla = CrossLayerAttention(fine_channels, coarse_channels, embed_channels, patch_size,
+                                       normalisation=normalisation)
+        self.combine = EmbeddingMix(embed_channels, 2, resize) if combination == 'cat' else None
 
     def zero_output(self) -> None:
         """Make the output nothing, with gradients that can leave that point."""
+        if self.combine is not None:
+            nn.init.zeros_(self.combine.weight)
+            nn.init.zeros_(self.combine.bias)
+            return
         nn.init.zeros_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)
         self.cla.zero_output()
@@ -249,4 +270,6 @@ class CLADecoderBlock(nn.Module):
                 previous: Tensor | None = None) -> Tensor:
         embeddings = [fine_embedding, coarse_embedding] if previous is None else [
             previous, fine_embedding, coarse_embedding]
-        return self.conv(embeddings, fine_embedding.shape[2:]) + self.cla(fine, coarse, coarse_embedding)
+        x = self.conv(embeddings, fine_embedding.shape[2:])
+        detail = self.cla(fine, coarse, coarse_embedding)  # O_ij
+        return x + detail if self.combine is None else self.combine((x, detail), x.shape[2:])

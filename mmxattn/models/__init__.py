@@ -25,7 +25,12 @@ else:
         MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
 
 if installed('mmseg'):
+    from .decode_heads.afma_segformer_head import AFMASegformerHead
+    from .decode_heads.cla_fpn_head import CLAFPNHead
     from .decode_heads.cla_segformer_head import CLASegformerHead
-    __all__ += ['CLASegformerHead']
+    from .decode_heads.cla_uper_head import CLAUPerHead
+    from .segmentors.image_encoder_decoder import ImageEncoderDecoder
+    __all__ += ['AFMASegformerHead', 'CLAFPNHead', 'CLASegformerHead', 'CLAUPerHead', 'ImageEncoderDecoder']
 else:
-    MODELS.register_module(name='CLASegformerHead', module=stand_in('CLASegformerHead', 'mmseg'))
+    for part in ('AFMASegformerHead', 'CLAFPNHead', 'CLASegformerHead', 'CLAUPerHead', 'ImageEncoderDecoder'):
+        MODELS.register_module(name=part, module=stand_in(part, 'mmseg'))

@@ -18,10 +18,11 @@ def pair(layer, fine, coarse, batch=2, dtype=torch.double):
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 7), st.integers(0, 7), st.integers(1, 4),
-       st.sampled_from([3, 6]), st.sampled_from([1, 10**6]))
+       st.sampled_from([3, 6]), st.sampled_from([1, 10**6]), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_both_orders_agree_with_the_paper_as_printed(height, width, more_rows, more_columns, patch_size, fine, strip):
-    layer = CrossLayerAttention(fine, 5, 4, patch_size).double()
+def test_both_orders_agree_with_the_paper_as_printed(height, width, more_rows, more_columns, patch_size, fine, strip,
+                                                         normalisation):
+    layer = CrossLayerAttention(fine, 5, 4, patch_size, normalisation=normalisation).double()
     assert layer.folds_projection == (fine == 3)
     maps = pair(layer, (height + more_rows, width + more_columns), (height, width))
     literal = oracles.cla(layer, *maps)
@@ -30,6 +31,20 @@ def test_both_orders_agree_with_the_paper_as_printed(height, width, more_rows, m
         for aggregates_first in (True, False):
             layer.aggregates_first = lambda *_, choice=aggregates_first: choice
             assert torch.allclose(layer(*maps), literal, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('patch_size', [1, 2, 4, 8])
+def test_raw_products_are_the_normalised_ones_times_what_divides_these(patch_size):
+    layer = CrossLayerAttention(3, 5, 4, patch_size).double()
+    maps = pair(layer, (16, 24), (8, 16))
+    scaled = layer(*maps)
+    layer.normalisation = False
+    raw = layer(*maps)
+    layer.mix.bias.data /= patch_size**2  # the bias is added to the correlation, after its scale
+    layer.normalisation = True
+    patches = 8 * 16 // patch_size**2
+    assert torch.allclose(raw, layer(*maps) * patch_size**2 * patches, rtol=1e-10)
+    assert not torch.allclose(raw, scaled)
 
 
 @given(st.integers(1, 11), st.integers(1, 11), st.integers(1, 5))

@@ -10,8 +10,8 @@ CHANNELS = [4, 8, 12, 16]
 
 def head(kind=CLASegformerHead, **arguments):
     torch.manual_seed(1)
-    return kind(in_channels=CHANNELS, in_index=[0, 1, 2, 3], channels=8, num_classes=5, norm_cfg=dict(type='BN'),
-                align_corners=False, **arguments).eval()
+    return kind(**{**dict(in_channels=CHANNELS, in_index=[0, 1, 2, 3], channels=8, num_classes=5,
+                          norm_cfg=dict(type='BN'), align_corners=False), **arguments}).eval()
 
 
 def maps(sizes=((33, 25), (17, 13), (9, 7), (5, 4))):
@@ -19,8 +19,9 @@ def maps(sizes=((33, 25), (17, 13), (9, 7), (5, 4))):
     return [torch.randn(2, c, *size) for c, size in zip(CHANNELS, sizes)]
 
 
-@pytest.mark.parametrize('pairs', [((1, 2), (0, 3)), ((2, 3), (1, 2), (0, 1)), ((1, 3), (0, 2))])
-@pytest.mark.parametrize('patch_size', [1, 2, 3])
+@pytest.mark.parametrize('pairs', [((1, 2), (0, 3)), ((2, 3), (1, 2), (0, 1)), ((1, 3), (0, 2)),
+                                   ((2, 3), (1, 3), (0, 3))])
+@pytest.mark.parametrize('patch_size', [1, 2, 3, 4, 8])
 def test_predicts_at_the_finest_size(pairs, patch_size):
     assert head(pairs=pairs, patch_size=patch_size)(maps()).shape == (2, 5, 33, 25)
 
@@ -42,12 +43,31 @@ def test_is_put_together_as_the_paper_says():
     assert torch.allclose(ours(inputs), ours.cls_seg(x), rtol=1e-10)
 
 
+def test_one_pair_of_two_levels():
+    ours = head(in_channels=[4, 16], in_index=[0, 3], pairs=((0, 1), ))
+    inputs = maps()
+    one, four = [conv(x) for conv, x in zip(ours.convs, (inputs[0], inputs[3]))]
+    x = ours.blocks[0](inputs[0], inputs[3], one, four)
+    assert torch.equal(ours(inputs), ours.cls_seg(x))
+
+
+def test_options_go_through():
+    ours = head(patch_size=2, normalisation=False, combination='cat', interpolate_mode='bicubic')
+    for block in ours.blocks:
+        assert (block.cla.patch_size, block.cla.normalisation) == (2, False) and block.combine is not None
+        x = torch.randn(1, 1, 3, 2)
+        assert torch.equal(block.conv.resize(x, (6, 5)), torch.nn.functional.interpolate(x, (6, 5), mode='bicubic'))
+    assert head(combination='cat')(maps()).shape == (2, 5, 33, 25)
+
+
 def test_segformers_own_fusion_goes():
     assert not any('fusion_conv' in key for key in head().state_dict())
 
 
-def test_zero_init_is_the_stock_head():
-    stock, ours = head(SegformerHead), head(zero_init=True)
+@pytest.mark.parametrize('options', [dict(), dict(combination='cat'), dict(pairs=((0, 3), )),
+                                     dict(patch_size=4, normalisation=False)], ids=str)
+def test_zero_init_is_the_stock_head(options):
+    stock, ours = head(SegformerHead), head(zero_init=True, **options)
     missing, unexpected = ours.load_state_dict(stock.state_dict(), strict=False)
     assert not unexpected and missing and all(key.startswith('blocks.') for key in missing)
     assert torch.equal(ours(maps()), stock(maps()))
@@ -56,11 +76,15 @@ def test_zero_init_is_the_stock_head():
     assert torch.equal(ours(maps()), stock(maps()))
     ours(maps()).pow(2).sum().backward()
     last = ours.blocks[-1]
-    assert last.conv.weight.grad.any() and last.cla.mix.weight.grad.any()
+    if last.combine is None:
+        assert last.conv.weight.grad.any() and last.cla.mix.weight.grad.any()
+    else:
+        assert all(half.any() for half in last.combine.weight.grad.chunk(2, dim=1))
 
 
-def test_every_parameter_learns():
-    ours = head().train()
+@pytest.mark.parametrize('options', [dict(), dict(combination='cat'), dict(patch_size=2, normalisation=False)], ids=str)
+def test_every_parameter_learns(options):
+    ours = head(**options).train()
     ours.dropout = None
     ours(maps()).pow(2).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in ours.parameters())
@@ -71,11 +95,20 @@ def test_every_parameter_learns():
     (((1, 4), (0, 3)), r'pair \(1, 4\)'),
     (((0, 3), (1, 2)), 'must hold level 0'),
     ((), 'must hold level 0'),
-    (((0, 3), ), r'levels \[1, 2\] are in none'),
+    (((0, 3), ), r'levels \[1, 2\] are in none of pairs=.* leave them out of in_index=\[0, 1, 2, 3\]'),
 ])
 def test_pairs_that_do_not_fit_are_named(pairs, message):
     with pytest.raises(ValueError, match=message):
         head(pairs=pairs)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(combination='mul'), "combination='mul'"),
+    (dict(patch_size=0), 'patch_size=0'),
+])
+def test_wrong_options_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        head(**arguments)
 
 
 def test_a_fine_map_smaller_than_the_coarse_one_is_named():

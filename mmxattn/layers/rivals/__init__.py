@@ -1,4 +1,5 @@
 """What the papers compare their designs with, in plain PyTorch: one file each, in the style of the parts."""
+from .afma import AFMA
 from .adafpn import AdaFPNAlignment
 from .ca import CA
 from .cbam import CBAM
@@ -13,7 +14,7 @@ from .sa import SA
 from .se import SE
 from .sni import SNI
 
-__all__ = [
+__all__ = ['AFMA', 
     'AdaFPNAlignment', 'CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'FaPNAlignment', 'FeatureSelection', 'MGC',
     'SA', 'SE', 'SNI'
 ]

@@ -1,0 +1,2 @@
+_base_ = '../segformer_mit-b0_cla_8xb2-160k_ade20k-512x512.py'
+model = dict(decode_head=dict(combination='cat'))
