@@ -9,6 +9,7 @@ Beside the paper's text:
 * one gated map is made, and all three gates are multiplied into it in place (``gated_maps.py``);
 * the four convolutions are one, and so are both axes, as one sequence; the depthwise 1x1 convolutions of Eq. 10 are
   products with a scale a channel;
+* the ablations of Table 1 are arguments; where it does not say how one is done, the argument's text does;
 * ``zero_init`` (not in the paper) doubles the gates and starts each of them at exactly 1.
 """
 from collections.abc import Sequence
@@ -21,50 +22,94 @@ from .gated_maps import axis_means, gate_and_pool, gate_channels
 
 __all__ = ['SCSA']
 
+NORMS = ('GN', 'BN', 'LN', None)
+SCALES = ('channels', 'pixels')
+
 
 class SCSA(nn.Module):
     """Spatial and channel synergistic attention (Eq. 13): gates a map, and keeps its shape.
 
-    Parameters carry the names of the authors' release, so that their checkpoints load. With the default kernels
+    Parameters carry the names of the authors' release, so that their checkpoints load. With the default arguments
     there are 16 parameters a channel.
 
     Args:
-        channels: channels C of the map, divisible by 4, the number of kernels.
-        kernel_sizes: length of the 1-D convolution of each channel group, four odd numbers.
+        channels: channels C of the map, divisible by the number of kernels.
+        kernel_sizes: length of the 1-D convolution of each channel group, odd numbers.
         window_size: side of the average-pooling window before the channel attention, in pixels. It shrinks to the
-            map where the map is smaller.
+            map where the map is smaller. None is the whole map at once (without progressive compression).
         zero_init: start as the identity. Gates are then 2 * sigmoid, and the last affine before each is zero.
+        spatial: with the spatial part, SMSA.
+        channel: with the channel part, PCSA.
+        channel_first: PCSA before SMSA.
+        shared: one set of convolutions for both axes; otherwise one each.
+        norm: of the rows' and the columns' sequences: 'GN', of each channel group (Eq. 5 and 6); 'BN'; 'LN', of the
+            channels of each place; None.
+        norm_first: normalise before the convolutions, not between them and the gates.
+        num_heads: heads of the channel attention, a divisor of C. Channels are dealt out to them in turn, as a channel
+            shuffle does, so that each head has channels of all groups.
+        scale: the channel attention divides by the square root of the number of 'channels' of a head (Eq. 11), or of
+            'pixels' of the pooled map, the length of the products.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W), for any H, W >= 1.
 
     Raises:
-        ValueError: channels not divisible by the number of kernels, kernel sizes that are not four odd numbers, or a
-            window smaller than 1.
+        ValueError: channels that the kernels or the heads do not divide, kernel sizes that are not odd numbers, a
+            window smaller than 1, an unknown option, or options that contradict each other.
     """
 
     def __init__(self,
                  channels: int,
                  kernel_sizes: Sequence[int] = (3, 5, 7, 9),
-                 window_size: int = 7,
-                 zero_init: bool = False):
+                 window_size: int | None = 7,
+                 zero_init: bool = False,
+                 *,
+                 spatial: bool = True,
+                 channel: bool = True,
+                 channel_first: bool = False,
+                 shared: bool = True,
+                 norm: str | None = 'GN',
+                 norm_first: bool = False,
+                 num_heads: int = 1,
+                 scale: str = 'channels'):
         super().__init__()
-        if len(kernel_sizes) != 4 or any(k < 1 or k % 2 == 0 for k in kernel_sizes):
-            raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be four odd lengths, as (3, 5, 7, 9) are.')
-        if channels < 4 or channels % 4:
-            raise ValueError(f'SCSA: channels={channels} is not divisible by its 4 channel groups.')
-        if window_size < 1:
-            raise ValueError(f'SCSA: window_size={window_size} must be at least 1 pixel.')
+        groups = len(kernel_sizes)
+        if groups < 1 or any(k < 1 or k % 2 == 0 for k in kernel_sizes):
+            raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be odd lengths, as (3, 5, 7, 9) are.')
+        if channels < 1 or channels % groups or num_heads < 1 or channels % num_heads:
+            raise ValueError(f'SCSA: channels={channels} is not divisible by the {groups} channel groups of '
+                             f'kernel_sizes={tuple(kernel_sizes)}, or by num_heads={num_heads}.')
+        if window_size is not None and window_size < 1:
+            raise ValueError(f'SCSA: window_size={window_size} must be at least 1 pixel, or None for the whole map.')
+        if norm not in NORMS or scale not in SCALES:
+            raise ValueError(f'SCSA: norm={norm!r} is none of {NORMS}, or scale={scale!r} none of {SCALES}.')
+        if not (spatial or channel) or channel_first and not (spatial and channel):
+            raise ValueError(f'SCSA: spatial={spatial}, channel={channel}, channel_first={channel_first}: one part has '
+                             'to be there, and both where one is to be first.')
+        if norm_first and norm is None:
+            raise ValueError('SCSA: norm_first=True needs a norm, not norm=None.')
         self.window_size = window_size
         self.zero_init = zero_init
+        self.limit = 2 if zero_init else 1  # of a gate; a logit of 0 then leaves the map alone
+        self.spatial, self.channel, self.channel_first = spatial, channel, channel_first
+        self.shared = shared
+        self.norm_before, self.norm_after = norm is not None and norm_first, norm is not None and not norm_first
+        self.num_heads = num_heads
+        self.scale = scale
 
-        group = channels // 4
-        self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l = (
-            nn.Conv1d(group, group, k, padding=k // 2, groups=group) for k in kernel_sizes)
-        self.norm_h = nn.GroupNorm(4, channels)
-        self.norm_w = nn.GroupNorm(4, channels)
-        self.norm = nn.GroupNorm(1, channels)
-        self.q, self.k, self.v = (nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3))
+        if spatial:
+            group = channels // groups
+            self.conv_names = [*('local_dwc', 'global_dwc_s', 'global_dwc_m', 'global_dwc_l')[:groups],
+                               *(f'global_dwc_{i}' for i in range(4, groups))]
+            for suffix in ('', ) if shared else ('', '_w'):
+                for name, k in zip(self.conv_names, kernel_sizes):
+                    conv = nn.Conv1d(group, group, k, padding=k // 2, groups=group)
+                    self.add_module(name + suffix, conv)
+            if norm is not None:
+                self.norm_h, self.norm_w = (sequence_norm(norm, channels, groups) for _ in range(2))
+        if channel:
+            self.norm = nn.GroupNorm(1, channels)
+            self.q, self.k, self.v = (nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3))
         if zero_init:
             self.reset_parameters()
 
@@ -73,49 +118,97 @@ class SCSA(nn.Module):
         for child in self.children():
             child.reset_parameters()
         if self.zero_init:
-            for norm in (self.norm_h, self.norm_w):
-                nn.init.zeros_(norm.weight)
-            nn.init.zeros_(self.v.weight)
+            for module in self.last_affines():
+                for parameter in module.parameters():
+                    nn.init.zeros_(parameter)
 
-    def kernel(self) -> tuple[Tensor, Tensor]:
-        """Weight (C, 1, k, 1) and bias (C,) of one convolution that does the four groups' at once.
+    def last_affines(self) -> list[nn.Module]:
+        """The modules whose zeros make all logits zero."""
+        last = [self.v] if self.channel else []
+        if self.norm_after:
+            return last + ([self.norm_h, self.norm_w] if self.spatial else [])
+        return last + [child for child in self.children() if isinstance(child, nn.Conv1d)]
+
+    def kernel(self, suffix: str = '') -> tuple[Tensor, Tensor]:
+        """Weight (C, 1, k, 1) and bias (C,) of one convolution that does those of all groups at once.
 
         Shorter kernels are padded with zeros to the longest.
         """
-        convs = (self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l)
+        convs = [getattr(self, name + suffix) for name in self.conv_names]
         longest = max(conv.kernel_size[0] for conv in convs)
         margins = [(longest - conv.kernel_size[0]) // 2 for conv in convs]
         weights = [F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]
         return torch.cat(weights).unsqueeze(3), torch.cat([conv.bias for conv in convs])
 
-    def spatial_logits(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """SMSA: means (B, C, H) of rows and (B, C, W) of columns -> logits of their gates (Eq. 2 to 6).
-
-        The same convolutions serve both axes. They see one sequence, with the zeros between that pad either.
-        """
+    def convolve(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The convolutions of both axes: (B, C, H) and (B, C, W), shapes kept (Eq. 3 and 4)."""
         weight, bias = self.kernel()
-        margin = weight.shape[2] // 2
-        gap = rows.new_zeros(*rows.shape[:2], margin)
-        x = torch.cat((rows, gap, columns), dim=2).unsqueeze(3)
-        if x.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
-            x = x.contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(x, weight, bias, padding=(margin, 0), groups=x.shape[1]).squeeze(3)
-        height, width = rows.shape[2], columns.shape[2]
-        return self.norm_h(x[:, :, :height]), self.norm_w(x[:, :, -width:])
+        if not self.shared:
+            return depthwise(rows, weight, bias), depthwise(columns, *self.kernel('_w'))
+        gap = rows.new_zeros(*rows.shape[:2], weight.shape[2] // 2)  # one sequence, with the zeros that pad either
+        x = depthwise(torch.cat((rows, gap, columns), dim=2), weight, bias)
+        return x[:, :, :rows.shape[2]], x[:, :, -columns.shape[2]:]
+
+    def spatial_logits(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """SMSA: means (B, C, H) of rows and (B, C, W) of columns -> logits of their gates (Eq. 2 to 6)."""
+        if self.norm_before:
+            rows, columns = self.norm_h(rows), self.norm_w(columns)
+        rows, columns = self.convolve(rows, columns)
+        return (self.norm_h(rows), self.norm_w(columns)) if self.norm_after else (rows, columns)
 
     def channel_logits(self, x: Tensor) -> Tensor:
         """PCSA: pooled map (B, C, h, w) -> logits (B, C). Attention is between channels; pixels are their features."""
         x = self.norm(x).flatten(2).unsqueeze(1)  # (B, 1, C, N)
         weights = torch.stack((self.q.weight, self.k.weight, self.v.weight)).flatten(2)  # (3, C, 1)
-        q, k, v = (x * weights).split(1, dim=1)  # Eq. 10
-        return F.scaled_dot_product_attention(q, k, v, scale=x.shape[2]**-0.5).mean((1, 3))  # Eq. 11 and 12
+        x = (x * weights).unflatten(2, (-1, self.num_heads)).transpose(2, 3)  # (B, 3, heads, C / heads, N), Eq. 10
+        q, k, v = x.unbind(1)
+        scale = q.shape[2 if self.scale == 'channels' else 3]**-0.5
+        x = F.scaled_dot_product_attention(q, k, v, scale=scale).mean(3)  # Eq. 11, and the pooling of Eq. 12
+        return x.transpose(1, 2).flatten(1)
+
+    def window(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of the pooling window on a map."""
+        return tuple(min(self.window_size or side, side) for side in x.shape[2:])
+
+    def smsa(self, x: Tensor) -> Tensor:
+        """Eq. 1 to 7 alone, for the ablations."""
+        rows, columns = (self.limit * logits.sigmoid() for logits in self.spatial_logits(x.mean(3), x.mean(2)))
+        return x * rows.unsqueeze(3).to(x.dtype) * columns.unsqueeze(2).to(x.dtype)
+
+    def pcsa(self, x: Tensor) -> Tensor:
+        """Eq. 8 to 12 alone, for the ablations."""
+        gates = self.limit * self.channel_logits(F.avg_pool2d(x, self.window(x))).sigmoid()
+        return x * gates[:, :, None, None].to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.channel_first:
+            return self.smsa(self.pcsa(x))
+        if not (self.spatial and self.channel):
+            return self.smsa(x) if self.spatial else self.pcsa(x)
         row_means, column_means, x = axis_means(x)  # Eq. 1
         rows, columns = (logits.to(x.dtype) for logits in self.spatial_logits(row_means, column_means))
-        height, width = x.shape[2:]
-        window = min(self.window_size, height), min(self.window_size, width)
-        limit = 2 if self.zero_init else 1  # a logit of 0 then leaves the map alone
-        gated, pooled = gate_and_pool(x, rows, columns, window, limit)  # Eq. 7 and 8
+        gated, pooled = gate_and_pool(x, rows, columns, self.window(x), self.limit)  # Eq. 7 and 8
         channels = self.channel_logits(pooled).to(x.dtype)
-        return gate_channels(gated, channels, x, rows, columns, limit)  # Eq. 13
+        return gate_channels(gated, channels, x, rows, columns, self.limit)  # Eq. 13
+
+
+def sequence_norm(norm: str, channels: int, groups: int) -> nn.Module:
+    """A norm of sequences (B, C, L)."""
+    if norm == 'GN':
+        return nn.GroupNorm(groups, channels)
+    return nn.BatchNorm1d(channels) if norm == 'BN' else ChannelNorm(channels)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place: (B, C, L) -> (B, C, L)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve each channel of sequences (B, C, L) with its own odd kernel, zeros around."""
+    x = x.unsqueeze(3)
+    if x.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
+        x = x.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, bias, padding=(weight.shape[2] // 2, 0), groups=x.shape[1]).squeeze(3)

@@ -71,6 +71,16 @@ def test_the_hosts_initialisation_does_not_end_an_identity_start():
         assert torch.equal(part(x), x)
 
 
+def test_the_ablations_are_arguments_of_the_plugin():
+    backbone = resnet(kernel_sizes=(3, 7), norm='BN', num_heads=4, channel_first=True, shared=False, window_size=None)
+    part = backbone.layer2[0].scsa
+    layer = layers.SCSA(16, (3, 7), None, norm='BN', num_heads=4, channel_first=True, shared=False)
+    assert {k: v.shape for k, v in part.state_dict().items()} == {k: v.shape for k, v in layer.state_dict().items()}
+    assert part.channel_first and part.num_heads == 4 and part.window_size is None
+    with pytest.raises(TypeError, match='kernel_size'):
+        resnet(kernel_size=3)
+
+
 def test_channels_that_do_not_divide_are_named():
     with pytest.raises(ValueError, match='channels=30'):
         SCSA(30)
