@@ -116,10 +116,25 @@ def load_stock_neck_into_chain() -> None:
     Sequential._load_from_state_dict = _load_from_state_dict
 
 
+def tell_where_data_comes_from() -> None:
+    """Let VOCDataset and CityscapesDataset say where to get their data, and not just which path is missing.
+
+    Stays as long as the toolboxes' data sets name only a path.
+    """
+    from .datasets.sources import CITYSCAPES, VOC, tell_if_missing, train_id_maps
+    if installed('mmdet'):
+        from mmdet.datasets import VOCDataset
+        tell_if_missing(VOCDataset, VOC, lambda self: [self.ann_file])
+    if installed('mmseg'):
+        from mmseg.datasets import CityscapesDataset
+        tell_if_missing(CityscapesDataset, CITYSCAPES, train_id_maps)
+
+
 def apply() -> None:
     """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
     allow_checkpoint_types()
     load_stock_neck_into_chain()
+    tell_where_data_comes_from()
     if installed('mmdet'):
         from mmdet.models.backbones import ResNet as DetResNet
         give_ssd_head_its_loss_cls()

@@ -1,4 +1,4 @@
-"""The embedded dataset for mmdet and mmseg; each class only where its toolbox is installed."""
+"""The embedded dataset and the papers' datasets, for mmdet and mmseg; each class only where its toolbox is there."""
 from ..registry import DATASETS
 from ..toolboxes import installed, stand_in
 
@@ -7,9 +7,13 @@ __all__ = ['DigitScenesDataset', 'DigitScenesSegDataset']
 # `digit_scenes` is not imported here: `python -m` would then run it twice.
 if installed('mmdet'):
     from .detection import DigitScenesDataset
+    from .prepared import ExDarkDataset, FLIRADASDataset, VisDroneDataset, VOCCocoDataset
+    __all__ += ['ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset']
 else:
     DigitScenesDataset = stand_in('DigitScenesDataset', 'mmdet')
     DATASETS.register_module(module=DigitScenesDataset)
+    for name in ('ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset'):
+        DATASETS.register_module(name=name, module=stand_in(name, 'mmdet'))
 
 if installed('mmseg'):
     from .segmentation import DigitScenesSegDataset

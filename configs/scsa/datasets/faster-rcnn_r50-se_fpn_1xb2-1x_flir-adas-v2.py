@@ -1,0 +1,2 @@
+_base_ = './faster-rcnn_r50_fpn_1xb2-1x_flir-adas-v2.py'
+model = dict(backbone=dict(plugins=[dict(cfg=dict(type='SE'), position='after_conv3')]))
