@@ -21,23 +21,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
 from .tracing import is_traced
 
 __all__ = ['CFSAM']
 
+STAGES = ('local', 'local+global', 'all')
 TOKENS_AT_ONCE = 2**12  # on a CPU: 4 MB of 256 channels, and as much again for each thing made of them
 
 
 class Block(nn.Module):
     """Pre-norm Transformer block: (B, N, C) -> (B, N, C)."""
 
-    def __init__(self, channels: int, num_heads: int, mlp_ratio: float, act: Callable[[], nn.Module]):
+    def __init__(self,
+                 channels: int,
+                 num_heads: int,
+                 mlp_ratio: float,
+                 act: Callable[[], nn.Module],
+                 qkv_bias: bool = False):
         super().__init__()
         self.num_heads = num_heads
         hidden = int(channels * mlp_ratio)
         self.norm1 = nn.LayerNorm(channels)
-        self.qkv = TokenLinear(channels, 3 * channels, bias=False)
+        self.qkv = TokenLinear(channels, 3 * channels, bias=qkv_bias)
         self.proj = TokenLinear(channels, channels)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(TokenLinear(channels, hidden), act(), TokenLinear(hidden, channels))
@@ -67,12 +74,7 @@ class LocalFeatures(nn.Module):
         self.conv1x1 = nn.Conv2d(in_channels, channels, 1)
 
     def normalize(self, x: Tensor) -> Tensor:
-        # A single value a channel (a 1x1 map, one image) has no variance, and BatchNorm raises on it in training;
-        # the running statistics are the best there is.
-        norm = self.norm
-        if isinstance(norm, nn.BatchNorm2d) and norm.training and x[:, 0].numel() == 1:
-            return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-        return norm(x)
+        return normalize(self.norm, x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.normalize(self.conv3x3(x))).flatten(2).transpose(1, 2)  # (B, H*W, C_i)
@@ -93,8 +95,11 @@ class CFSAM(nn.Module):
             when a part would hold more tokens than this.
         norm: builds the norm after each 3x3 convolution from its channels; None for none.
         act: builds an activation.
+        stages: what of the module there is (Table 5): 'local', the local features go straight back to the levels
+            (Eq. 1 and Recover); 'local+global', through the Transformer (Eq. 1 to 4) but not fused with what entered
+            it; 'all'.
         residual: add the input to the output.
-        zero_init: start as the identity; for ``residual=True``.
+        zero_init: start as the identity; for ``residual=True`` and ``stages='all'``.
 
     Shape:
         [(B, C_i, H_i, W_i), ...] -> the same.
@@ -114,6 +119,7 @@ class CFSAM(nn.Module):
                  tokens_per_part: int | None = None,
                  norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
                  act: Callable[[], nn.Module] = nn.SiLU,
+                 stages: str = 'all',
                  residual: bool = False,
                  zero_init: bool = False):
         super().__init__()
@@ -123,16 +129,22 @@ class CFSAM(nn.Module):
             raise ValueError(f'CFSAM: channels={channels} is not divisible by num_heads={num_heads}.')
         if num_parts < 1 or (tokens_per_part is not None and tokens_per_part < 1):
             raise ValueError(f'CFSAM: num_parts={num_parts} and tokens_per_part={tokens_per_part} must be at least 1.')
-        if zero_init and not residual:
-            raise ValueError('CFSAM: zero_init=True needs residual=True: the identity is the input plus nothing.')
+        if stages not in STAGES:
+            raise ValueError(f'CFSAM: stages={stages!r} is none of {STAGES}.')
+        if zero_init and (not residual or stages != 'all'):
+            raise ValueError(f"CFSAM: zero_init=True needs residual=True and stages='all', not {residual} and "
+                             f'{stages!r}: the identity is the input plus nothing, which the fusion gives.')
         self.in_channels = tuple(in_channels)
         self.num_parts = num_parts
         self.tokens_per_part = tokens_per_part
+        self.stages = stages
         self.residual = residual
 
         self.local = nn.ModuleList(LocalFeatures(c, channels, norm, act) for c in in_channels)
-        self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
-        self.fusion = TokenLinear(2 * channels, channels)  # a 1x1 convolution, on tokens
+        if stages != 'local':
+            self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
+        if stages == 'all':
+            self.fusion = TokenLinear(2 * channels, channels)  # a 1x1 convolution, on tokens
         self.restore = nn.ModuleList(
             nn.Identity() if c == channels else nn.Conv2d(channels, c, 1) for c in in_channels)
         if zero_init:
@@ -186,10 +198,17 @@ class CFSAM(nn.Module):
         weights = self.fusion.weight.chunk(2, dim=1)
         return token_linear(before, weights[0], self.fusion.bias) + token_linear(after, weights[1])
 
+    def relate(self, tokens: Tensor) -> Tensor:
+        """What stands between the local features and the levels, as far as ``stages`` goes: (B, N, C) -> (B, N, C)."""
+        if self.stages == 'local':
+            return tokens
+        after = self.global_features(tokens)
+        return self.fuse(tokens, after) if self.stages == 'all' else after
+
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         self.check(maps)
         tokens = torch.cat([extract(x) for extract, x in zip(self.local, maps)], dim=1)  # Eq. 1: (B, N, C)
-        tokens = self.fuse(tokens, self.global_features(tokens))
+        tokens = self.relate(tokens)
         sizes = [x.shape[2:] for x in maps]
         levels = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
         out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]

@@ -51,6 +51,30 @@ def test_what_one_level_sees_reaches_the_others():
     assert not torch.allclose(before, after)
 
 
+@pytest.mark.parametrize('stages', ['local', 'local+global', 'all'])
+def test_stages_as_printed(stages):
+    """Eq. 1, then Eq. 2 to 4, then Eq. 5, as far as Table 5's row goes; 21 tokens, in three parts."""
+    layer = small(num_parts=3, stages=stages).double()
+    maps = pyramid((8, 12), [(5, 3), (3, 2)], dtype=torch.double)
+    local = [extract.conv1x1(extract.act(extract.norm(extract.conv3x3(x)))) for extract, x in zip(layer.local, maps)]
+    tokens = torch.cat([x.flatten(2) for x in local], 2).transpose(1, 2)
+    if stages != 'local':
+        after = oracles.cfsam_global(layer, tokens, parts=3)
+        tokens = layer.fusion(torch.cat((tokens, after), 2)) if stages == 'all' else after
+    first, second = tokens.transpose(1, 2).split([15, 6], dim=2)
+    expected = [first.reshape(2, 8, 5, 3), layer.restore[1](second.reshape(2, 8, 3, 2))]
+    assert all(torch.allclose(x, y, atol=1e-12) for x, y in zip(layer(maps), expected))
+
+
+@pytest.mark.parametrize('stages, absent', [('local', ('blocks', 'fusion')), ('local+global', ('fusion', )),
+                                            ('all', ())])
+def test_stages_that_are_not_there_have_no_parameters(stages, absent):
+    layer = small(stages=stages)
+    assert {key.split('.')[0] for key in layer.state_dict()} == {'local', 'blocks', 'fusion', 'restore'} - set(absent)
+    sum(x.sum() for x in layer(pyramid((8, 12), [(5, 4), (3, 2)]))).backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
 @pytest.mark.parametrize('tokens, parts', [(1, 1), (2, 2), (1940, 2), (2048, 2), (2049, 3), (89_523, 88)])
 def test_parts_grow_with_the_image(tokens, parts):
     assert small(tokens_per_part=1024).parts(tokens) == parts
@@ -111,6 +135,8 @@ def test_zero_init_is_the_identity_and_can_leave_it():
     (dict(num_parts=0), 'num_parts=0'),
     (dict(tokens_per_part=0), 'tokens_per_part=0'),
     (dict(zero_init=True), 'residual=True'),
+    (dict(zero_init=True, residual=True, stages='local+global'), "stages='all', not True and 'local.global'"),
+    (dict(stages='global'), "stages='global' is none of"),
 ])
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

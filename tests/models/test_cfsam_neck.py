@@ -43,6 +43,13 @@ def test_stands_after_any_neck():
     assert [tuple(x.shape) for x in outs] == [(1, 8, 17, 17), (1, 8, 9, 9), (1, 8, 5, 5), (1, 8, 3, 3)]
 
 
+@pytest.mark.parametrize('stages', ['local', 'local+global', 'all'])
+def test_stages_go_through(stages):
+    ours = neck(stages=stages)
+    assert ours.cfsam.stages == stages
+    assert [x.shape for x in ours(maps())] == [x.shape for x in maps()]
+
+
 @pytest.mark.parametrize('levels', [(0, 1), (2, 3), (1, )])
 def test_levels_that_take_no_part_pass(levels):
     ours = neck(levels=levels)

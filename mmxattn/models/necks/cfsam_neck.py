@@ -24,7 +24,7 @@ class CFSAMNeck(BaseModule):
     Args:
         in_channels: channels of every input map, fine to coarse.
         levels: indices of the maps that take part; the others pass unchanged. All by default.
-        channels, depth, num_heads, mlp_ratio, num_parts, tokens_per_part, residual, zero_init: as in
+        channels, depth, num_heads, mlp_ratio, num_parts, tokens_per_part, stages, residual, zero_init: as in
             :class:`mmxattn.layers.CFSAM`. On a large pyramid give ``tokens_per_part`` (1024, say: SSD300 has 970),
             or the attention grows with the square of the image.
         norm_cfg, act_cfg: norm (None for none) and activation of the local convolutions.
@@ -45,6 +45,7 @@ class CFSAMNeck(BaseModule):
                  tokens_per_part: int | None = None,
                  norm_cfg: dict | None = dict(type='BN'),
                  act_cfg: dict = dict(type='SiLU'),
+                 stages: str = 'all',
                  residual: bool = False,
                  zero_init: bool = False,
                  init_cfg: dict | None = None):
@@ -66,6 +67,7 @@ class CFSAMNeck(BaseModule):
             tokens_per_part=tokens_per_part,
             norm=None if norm_cfg is None else lambda c: build_norm_layer(norm_cfg, c)[1],
             act=lambda: build_activation_layer(act_cfg),
+            stages=stages,
             residual=residual,
             zero_init=zero_init)
 
