@@ -96,18 +96,20 @@ def keep_new_parts_training(backbone: type) -> None:
 
 
 def load_stock_neck_into_chain() -> None:
-    """Load the checkpoint of a recipe with one neck into a recipe where CFSAMNeck stands after that neck.
+    """Load the checkpoint of a recipe with one neck into a recipe where a neck of ours stands after it.
 
     mmengine builds a list of necks as a Sequential, where ``neck.x`` is called ``neck.0.x``. Goes when mmengine has a
     way to map the keys of ``load_from``.
     """
+    from .models.necks.cfam_neck import CFAMNeck
     from .models.necks.cfsam_neck import CFSAMNeck
+    from .models.necks.per_level_neck import PerLevelNeck
     load = Sequential._load_from_state_dict
 
     @functools.wraps(load)
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         own = [key for key in state_dict if key.startswith(prefix)]
-        chained = len(self) == 2 and isinstance(self[1], CFSAMNeck)
+        chained = len(self) == 2 and isinstance(self[1], (CFAMNeck, CFSAMNeck, PerLevelNeck))
         if chained and not any(key[len(prefix):].split('.')[0] in ('0', '1') for key in own):
             for key in own:
                 state_dict[f'{prefix}0.{key[len(prefix):]}'] = state_dict.pop(key)

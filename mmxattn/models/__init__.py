@@ -5,11 +5,15 @@ require('mmxattn.models', 'mmengine', 'mmcv')
 
 from ..registry import MODELS  # noqa: E402
 from .backbones.with_plugins import WithPlugins  # noqa: E402
+from .necks.cfam_neck import CFAMNeck  # noqa: E402
 from .necks.cfsam_neck import CFSAMNeck  # noqa: E402
+from .necks.per_level_neck import PerLevelNeck  # noqa: E402
 from .plugins.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE  # noqa: E402
+from .plugins.mobilevit import MobileViTBlock  # noqa: E402
 from .plugins.scsa import SCSA  # noqa: E402
 
-__all__ = ['CA', 'CBAM', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SCSA', 'SE', 'WithPlugins']
+__all__ = ['CA', 'CBAM', 'CFAMNeck', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'MobileViTBlock', 'PerLevelNeck',
+           'SA', 'SCSA', 'SE', 'WithPlugins']
 
 if installed('mmdet'):
     from .necks.aligned_fpn import AlignedFPN

@@ -1,8 +1,9 @@
 """What the papers compare their designs with, in plain PyTorch: one file each, in the style of the parts."""
-from .afma import AFMA
 from .adafpn import AdaFPNAlignment
+from .afma import AFMA
 from .ca import CA
 from .cbam import CBAM
+from .cfam import CFAM
 from .cpca import CPCA
 from .eca import ECA
 from .ela import ELA
@@ -10,11 +11,10 @@ from .ema import EMA
 from .fapn import FaPNAlignment, FeatureSelection
 from .fca import FCA
 from .mgc import MGC
+from .mobilevit import MobileViTBlock
 from .sa import SA
 from .se import SE
 from .sni import SNI
 
-__all__ = ['AFMA', 
-    'AdaFPNAlignment', 'CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'FaPNAlignment', 'FeatureSelection', 'MGC',
-    'SA', 'SE', 'SNI'
-]
+__all__ = ['AFMA', 'AdaFPNAlignment', 'CA', 'CBAM', 'CFAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'FaPNAlignment',
+           'FeatureSelection', 'MGC', 'MobileViTBlock', 'SA', 'SE', 'SNI']

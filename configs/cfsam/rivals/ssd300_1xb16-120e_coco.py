@@ -1,0 +1,9 @@
+_base_ = __import__('mmdet').__path__[0] + '/.mim/configs/ssd/ssd300_coco.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+# The stock detector in the paper's run: batch 16, SGD 1e-3, 120 epochs, the steps of its 260 in proportion.
+train_dataloader = dict(batch_size=16, dataset=dict(times=1))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=120, val_interval=10)
+param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
+                   dict(type='MultiStepLR', by_epoch=True, begin=0, end=120, milestones=[60, 102], gamma=0.1)]
+auto_scale_lr = dict(base_batch_size=16)

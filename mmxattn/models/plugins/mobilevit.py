@@ -1,0 +1,16 @@
+"""The MobileViT block as a plugin: for a level of a neck, or a block of a backbone."""
+from ...layers import rivals
+from ...registry import MODELS
+from .plugin import Plugin
+
+__all__ = ['MobileViTBlock']
+
+
+@MODELS.register_module()
+class MobileViTBlock(Plugin, rivals.MobileViTBlock):
+    """:class:`mmxattn.layers.rivals.MobileViTBlock`.
+
+    .. code-block:: python
+
+        dict(type='PerLevelNeck', in_channels=[256] * 5, layer=dict(type='MobileViTBlock', channels=144, depth=2))
+    """
