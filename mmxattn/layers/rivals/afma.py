@@ -10,8 +10,9 @@ where M are the predicted masks at the image's size, pooled to the map's. In tra
 the true masks: the same product of the one-hot masks and of these pooled to the map's size.
 
 Beside the paper's text:
-* what turns the image and the map into class maps is chosen here: 3x3 to 64 channels, ReLU, 1x1 to N_c for the image,
-  and 1x1 to N_c, as in CLA's Eq. 1, for the map;
+* this follows its abstract and what CLA's paper says of it. Chosen here are what turns the image and the map into class
+  maps (3x3 to 64 channels, ReLU, 1x1 to N_c for the image, and 1x1 to N_c, as in CLA's Eq. 1, for the map), that the
+  masks are those before their softmax, pooled by averaging, and the mean square as what holds A to the gold one;
 * the paper stores A, which at 512x512 with 16x16, 150 classes and d=1 is 37.5 GiB an image. There is no softmax, so
   the product is associative: phi(F)_c^T phi(pool(M))_c is d^2 x d^2. And the mean square of A - gold A, that is of
   [phi(I), phi(gold)] [phi(F), -phi(pool(gold))]^T, is the product of two Gram matrices of 2d^2 x 2d^2, one a factor.
