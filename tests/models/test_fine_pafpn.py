@@ -46,9 +46,10 @@ def test_every_parameter_learns(ours, stock):
     assert all(p.grad is not None and p.grad.any() for p in ours.parameters())
 
 
-def test_pafpn_of_odd_sizes():
-    ours, stock = necks(FINEPAFPN, PAFPN)
-    assert [x.shape for x in ours(inputs(odd=True))] == [x.shape for x in stock(inputs(odd=True))]
+@pytest.mark.parametrize('ours, stock', HOSTS)
+def test_odd_sizes(ours, stock):
+    ours, _ = necks(ours, stock)
+    assert [x.shape[2:] for x in ours(inputs(odd=True))[:3]] == [x.shape[2:] for x in inputs(odd=True)]
 
 
 @pytest.mark.parametrize('extra', [False, 'on_input', 'on_lateral', 'on_output'])

@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.necks import YOLOXPAFPN, CSPNeXtPAFPN
 from torch import Tensor
 
@@ -16,7 +17,8 @@ class FINECSPFusion:
 
     Both keep the backbone's unequal channels. Their own 1x1 convolution (``reduce_layers``) brings the high map to the
     low one's channels before it is upsampled and concatenated; FINE sees that map, the one which is fused (Eq. 3), so
-    Eq. 10's convolution is there already and none is added.
+    Eq. 10's convolution is there already and none is added. Images of any size pass: the stock necks upsample by a
+    factor of 2, and raise where a level's side is odd.
     """
 
     def __init__(self,
@@ -42,9 +44,13 @@ class FINECSPFusion:
         maps = [inputs[-1]]
         for step, (reduce, block) in enumerate(zip(self.reduce_layers, self.top_down_blocks)):
             maps[0] = reduce(maps[0])
-            low, high = align(self.fine, step, inputs[-2 - step], maps[0], lambda high, low: self.upsample(high))
+            low, high = align(self.fine, step, inputs[-2 - step], maps[0], self.upsample_to)
             maps.insert(0, block(torch.cat((high, low), 1)))
         return maps
+
+    def upsample_to(self, high: Tensor, low: Tensor) -> Tensor:
+        """The neck's own way of upsampling, to the low map's size: twice the high one's, or one pixel less."""
+        return F.interpolate(high, low.shape[2:], mode=self.upsample.mode, align_corners=self.upsample.align_corners)
 
     def bottom_up(self, maps: list[Tensor]) -> list[Tensor]:
         """Each level beside the one below it, downsampled."""

@@ -1,0 +1,2 @@
+_base_ = '../faster-rcnn_r50_fine-fpn_1x_coco.py'
+model = dict(neck=dict(fine_cfg=dict(pooling='depthwise')))

@@ -1,0 +1,2 @@
+_base_ = '../faster-rcnn_r50_fine-fpn_1x_coco.py'
+model = dict(neck=dict(kernel_sizes=(1, 1), fine_cfg=dict(sampling_ratio=4)))

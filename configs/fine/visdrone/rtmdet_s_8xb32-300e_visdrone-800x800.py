@@ -1,0 +1,1 @@
+_base_ = './_base_/rtmdet_s_visdrone-800x800.py'
