@@ -78,7 +78,8 @@ setup(
     include_package_data=True,
     zip_safe=False,
     install_requires=requirements('base'),
-    extras_require={name: requirements(name) for name in ('openmmlab', 'onedl', 'tests')},
+    extras_require={name: requirements(name)
+                    for name in ('openmmlab', 'onedl', 'classification', 'classification-onedl', 'tests')},
     cmdclass={'build_py': BuildWithMim},
     classifiers=[
         'Programming Language :: Python :: 3',

@@ -41,8 +41,8 @@ def test_the_wheel_declares_no_toolbox_but_in_extras(wheel):
     base = [line for line in declared if 'extra ==' not in line]
     assert len(base) == len(lines('base'))
     assert not [line for line in base if 'mm' in line]
-    for extra in ('openmmlab', 'onedl', 'tests'):
-        assert sum(extra in line.split(';')[-1] for line in declared) == len(lines(extra))
+    for extra in ('openmmlab', 'onedl', 'classification', 'classification-onedl', 'tests'):
+        assert sum(line.split('extra ==')[-1].strip(' "\'') == extra for line in declared) == len(lines(extra))
 
 
 def test_the_source_package_builds_the_same_wheel(checkout, wheel, tmp_path):
@@ -65,7 +65,7 @@ def test_an_editable_install_links_what_mim_looks_for(checkout, tmp_path):
 
 
 def test_extras_are_ranges():
-    for extra in ('openmmlab', 'onedl', 'tests', 'base'):
+    for extra in ('openmmlab', 'onedl', 'classification', 'classification-onedl', 'tests', 'base'):
         assert not [line for line in lines(extra) if '==' in line]
 
 

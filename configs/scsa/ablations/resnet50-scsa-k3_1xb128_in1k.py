@@ -1,0 +1,3 @@
+_base_ = '../imagenet/resnet50-scsa_1xb128_in1k.py'
+model = dict(backbone=dict(
+    plugins=[dict(cfg=dict(type='SCSA', kernel_sizes=(3, )), before=r'layer\d\.\d+\.conv3')]))

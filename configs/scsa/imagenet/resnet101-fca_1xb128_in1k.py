@@ -1,0 +1,4 @@
+_base_ = './resnet101_1xb128_in1k.py'
+model = dict(backbone=dict(
+    type='WithPlugins', host='ResNet',
+    plugins=[dict(cfg=dict(type='FCA'), after=r'layer\d\.\d+\.bn3')]))
