@@ -70,6 +70,21 @@ def test_deformable_convolution_is_the_literal_one():
     assert torch.allclose(ours(low, high)[1], theirs(low, high)[1], atol=1e-5)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_is_close(dtype):
+    """mmcv's operator has no bfloat16 and gets single precision."""
+    torch.manual_seed(0)
+    aligner = models.FaPNAlignment(16)
+    low, high = torch.randn(1, 16, 8, 8), torch.randn(1, 16, 4, 4)
+    right = aligner(low, high)
+    with torch.autocast('cpu', dtype=dtype):
+        outs = aligner(low, high)
+    for a, b in zip(outs, right):
+        assert (a - b).norm() / b.norm() < 8 * torch.finfo(dtype).eps
+    sum(x.float().pow(2).sum() for x in outs).backward()
+    assert all(p.grad.isfinite().all() for p in aligner.parameters())
+
+
 def test_mgc_is_fpn_where_its_output_is_zero():
     fpn, ours = FPN(CHANNELS, 16, num_outs=5), models.MGCFPN(CHANNELS, 16, num_outs=5)
     missing, unexpected = ours.load_state_dict(fpn.state_dict(), strict=False)

@@ -37,12 +37,15 @@ class AdaptiveUpsampling(nn.Module):
         (height, width), (rows, columns) = low.shape[2:], high.shape[2:]
         maps = torch.cat((low, F.interpolate(high, size=(height, width))), 1)
         moves, weights = self.predict(maps).split((2 * len(self.neighbours), len(self.neighbours)), 1)
-        moves = moves.unflatten(1, (-1, 2)).permute(1, 0, 3, 4, 2)  # (K, B, H, W, 2), in pixels of the high map
-        moves = moves + self.neighbours[:, None, None, None]
-        points = pixel_centres(height, width, low) + moves * (2 / moves.new_tensor((columns, rows)))
+        # half precision has too few digits for places in a map
+        precise = torch.promote_types(high.dtype, torch.float32)
+        moves = moves.to(precise).unflatten(1, (-1, 2)).permute(1, 0, 3, 4, 2)  # (K, B, H, W, 2), high pixels
+        moves = moves + self.neighbours[:, None, None, None].to(precise)
+        moves = torch.stack((moves[..., 0] * (2 / columns), moves[..., 1] * (2 / rows)), 4)  # the map is 2 wide
+        points = pixel_centres(height, width, moves) + moves
         weights = weights.softmax(1).unsqueeze(2).unbind(1)  # K of (B, 1, H, W)
-        return sum(weight * F.grid_sample(high, grid, padding_mode='border', align_corners=False)
-                   for weight, grid in zip(weights, points))
+        samples = (F.grid_sample(high.to(precise), grid, padding_mode='border', align_corners=False) for grid in points)
+        return sum(weight * sample.to(high.dtype) for weight, sample in zip(weights, samples))
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> Tensor:

@@ -87,4 +87,6 @@ class FaPNAlignment(nn.Module):
         high = F.interpolate(high, size=low.shape[2:], mode='bilinear', align_corners=False)
         rows, columns, mask = self.offsets(self.compare(torch.cat((low, high), 1))).chunk(3, 1)
         offsets = torch.stack((rows, columns), 2).flatten(1, 2)  # (B, 2*9*g, H, W), a row, a column, a row ...
-        return low, self.align(high, offsets, mask.sigmoid())
+        # half precision has too few digits for places in a map
+        precise = torch.promote_types(high.dtype, torch.float32)
+        return low, self.align(high.to(precise), offsets.to(precise), mask.sigmoid().to(precise)).to(high.dtype)
