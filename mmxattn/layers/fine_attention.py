@@ -9,6 +9,9 @@ Where the paper leaves a row open:
   not divide are padded below and to the right, and what is padded is masked;
 * area (A = 4): stripes of rows, as in YOLOv12, cut at the same fractions of the height in both maps; where the height
   does not divide, a stripe is a row higher than another. Maps of fewer rows have fewer stripes.
+
+What FINE adds to RT-DETR at 640x640 is then, in G operations and in the table's order (vanilla, window, area, linear,
+AATS): 17.96, 8.83, 9.60, 6.90, 1.17; published 18.0, 8.9, 10.0, 7.0, 1.2.
 """
 import torch
 import torch.nn.functional as F

@@ -1,11 +1,14 @@
 import pytest
 import torch
 from mmdet.models.necks import FPN
+from mmengine.registry import MODELS as ROOT
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmxattn.layers import FINE
 from mmxattn.models import FINEFPN, AlignedFPN
 from mmxattn.models.necks.alignment import align, build_aligners
+from mmxattn.registry import MODELS
 
 CHANNELS = [8, 16, 32, 64]
 
@@ -65,6 +68,15 @@ def test_every_parameter_of_an_aligner_learns():
     neck = AlignedFPN(CHANNELS, 16, num_outs=5, align_cfg=dict(type=Both))
     sum(x.sum() for x in neck(inputs())).backward()
     assert len(neck.aligners) == 3 and all(p.grad.any() for p in neck.parameters())
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
+@pytest.mark.parametrize('name', ['FINE', 'SNI', 'FaPNAlignment', 'AdaFPNAlignment', 'AlignedFPN', 'FaPN', 'MGCFPN',
+                                  'FINEPAFPN', 'FINEYOLOXPAFPN', 'FINECSPNeXtPAFPN'])
+def test_found_by_name_under_any_default_scope(scope, name):
+    with DefaultScope.overwrite_default_scope(scope):
+        with ROOT.switch_scope_and_registry(None) as registry:
+            assert registry.get(name) is MODELS.get(name) is not None
 
 
 @pytest.mark.parametrize('align_cfg, message', [
