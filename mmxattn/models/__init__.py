@@ -8,8 +8,8 @@ from .backbones.with_plugins import WithPlugins  # noqa: E402
 from .necks.cfam_neck import CFAMNeck  # noqa: E402
 from .necks.cfsam_neck import CFSAMNeck  # noqa: E402
 from .necks.per_level_neck import PerLevelNeck  # noqa: E402
-from .plugins.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE  # noqa: E402
 from .plugins.mobilevit import MobileViTBlock  # noqa: E402
+from .plugins.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE  # noqa: E402
 from .plugins.scsa import SCSA  # noqa: E402
 
 __all__ = ['CA', 'CBAM', 'CFAMNeck', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'MobileViTBlock', 'PerLevelNeck',
@@ -26,6 +26,18 @@ if installed('mmdet'):
 else:
     for part in ('AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEPAFPN', 'FINEYOLOXPAFPN',
                  'FaPN', 'FaPNAlignment', 'MGCFPN', 'SNI'):
+        MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
+
+if installed('mmdet'):  # RT-DETR
+    from .backbones.resnet_vd import ResNetVD
+    from .dense_heads.rtdetr_head import RTDETRHead
+    from .detectors.rtdetr import RTDETR
+    from .losses.iou_varifocal_loss import IoUVarifocalLoss
+    from .necks.fine_hybrid_encoder import FINEHybridEncoder
+    from .necks.hybrid_encoder import RTDETRHybridEncoder
+    __all__ += ['FINEHybridEncoder', 'IoUVarifocalLoss', 'RTDETR', 'RTDETRHead', 'RTDETRHybridEncoder', 'ResNetVD']
+else:
+    for part in ('FINEHybridEncoder', 'IoUVarifocalLoss', 'RTDETR', 'RTDETRHead', 'RTDETRHybridEncoder', 'ResNetVD'):
         MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
 
 if installed('mmseg'):

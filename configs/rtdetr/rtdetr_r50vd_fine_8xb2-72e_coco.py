@@ -1,0 +1,2 @@
+_base_ = './rtdetr_r50vd_8xb2-72e_coco.py'
+model = dict(neck=dict(type='FINEHybridEncoder'))
