@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
@@ -85,20 +85,29 @@ def inputs(cfg, model, sizes, num_objects=12):
 
 def detection_sample(model, size, num_objects, generator):
     from mmdet.structures import DetDataSample
-    from mmdet.structures.mask import BitmapMasks
     height, width = size
     extent = 0.8 + 0.2 * torch.rand(num_objects, 2, generator=generator)
     extent = extent * torch.linspace(0.1, 0.9, num_objects)[:, None]
     corner = torch.rand(num_objects, 2, generator=generator) * (1 - extent)  # objects for every level
     boxes = torch.cat((corner, corner + extent), 1) * torch.tensor([width, height, width, height])
-    masks = torch.zeros(num_objects, height, width, dtype=torch.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
-        mask[top:bottom, left:right] = 1
     sample = DetDataSample(metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1., 1.), img_id=0, flip=False))
-    sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.arange(num_objects) % 3,
-                                       masks=BitmapMasks(masks.numpy(), height, width))
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.arange(num_objects) % 3)
+    if getattr(getattr(model, 'roi_head', None), 'with_mask', False):
+        sample.gt_instances.masks = box_masks(boxes, size)
+    if hasattr(model, 'semantic_head'):
+        labels = torch.randint(model.semantic_head.num_classes, (1, *size), generator=generator)
+        sample.gt_sem_seg = PixelData(sem_seg=labels)
     sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
     return sample
+
+
+def box_masks(boxes, size):
+    """Masks that fill their boxes."""
+    from mmdet.structures.mask import BitmapMasks
+    masks = torch.zeros(len(boxes), *size, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
+        mask[top:bottom, left:right] = 1
+    return BitmapMasks(masks.numpy(), *size)
 
 
 def segmentation_sample(model, size, num_objects, generator):
@@ -110,7 +119,8 @@ def segmentation_sample(model, size, num_objects, generator):
 
 
 def loss(model, batch):
-    """The total training loss of a batch, as the runner computes it."""
+    """The total training loss of a batch, as the runner computes it in its first iteration."""
+    MessageHub.get_current_instance().update_info('iter', 0)
     data = model.data_preprocessor(batch, training=True)
     losses = model(**data, mode='loss')
     total, _ = model.parse_losses(losses)

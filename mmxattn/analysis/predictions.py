@@ -18,6 +18,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import EVALUATOR, init_default_scope
 from mmengine.runner import Runner, autocast
 
+from ..datasets.sources import MissingData
 from ..evaluation.ground_truth import GroundTruth
 from ..evaluation.segmentation import image_areas
 from ..evaluation.small_iou import count_components
@@ -188,6 +189,8 @@ def _metrics(evaluator):
 def _missing_data_told(cfg):
     try:
         yield
+    except MissingData as error:
+        raise ValueError(f'The data set of {cfg.filename} is not there. {error}') from error
     except (FileNotFoundError, NotADirectoryError, AssertionError) as error:
         if isinstance(error, AssertionError) and 'ann_file' not in str(error):  # mmseg's way to tell of a missing list
             raise

@@ -1,5 +1,6 @@
 """Every recipe over a stock one: what it changes, and that it trains and predicts."""
 import copy
+import re
 
 import pytest
 import torch
@@ -7,50 +8,62 @@ from mmengine.config import Config
 
 import recipes
 
-PART_KEYS = {  # what a part may touch, and where its parameters are
-    'fine': ('model.neck', 'neck.fine.'),
-    'scsa': ('model.backbone.plugins', '.scsa.'),
-    'cfsam': ('model.neck', 'neck.1.'),
-    'cla': ('model.decode_head', 'decode_head.'),
+PART_KEYS = {  # what a part may touch, by the folder of its paper
+    'fine': ('model.neck', ),
+    'rtdetr': ('model.neck', ),
+    'scsa': ('model.backbone', ),
+    'cfsam': ('model.neck', 'model.bbox_head.in_channels'),
+    'cla': ('model.decode_head', 'model.type'),
 }
 SCHEDULE_KEYS = ('train_dataloader.batch_size', 'train_dataloader.dataset.times', 'train_cfg.', 'param_scheduler',
-                 'optim_wrapper.optimizer.lr', 'auto_scale_lr.base_batch_size')
-
-
-def part_of(path):
-    """The keys and the parameters of the part that a recipe swaps in, by the folder of its paper."""
-    return PART_KEYS[path.relative_to(recipes.CONFIGS).parts[0]]
+                 'optim_wrapper.', 'auto_scale_lr.base_batch_size', 'randomness.', 'default_hooks.', 'custom_hooks')
 
 
 def all_recipes():
     return [pytest.param(path, id=name) for name, path in recipes.published()]
 
 
-def is_second_run(path):
-    """Whether a file holds the paper's schedule or a fine-tuning over another of our recipes."""
-    return '_1xb' in path.stem or 'finetune' in path.stem
+def folder_of(path):
+    return path.parent.relative_to(recipes.CONFIGS).parts
+
+
+def base_of(path):
+    """The recipe that a file inherits from; None where it is put together from parts in _base_ folders."""
+    [base] = [eval(line.removeprefix('_base_ = ')) for line in path.read_text().splitlines()
+              if line.startswith('_base_ = ')]
+    path = (path.parent / base).resolve() if isinstance(base, str) else None
+    return None if path is None or path.parent.name == '_base_' else path
 
 
 def stock_of(path):
-    """The stock recipe under a file: the last of its chain of single bases."""
-    text = path.read_text().splitlines()[0]
-    base = eval(text.removeprefix('_base_ = '))
-    if base.startswith('./'):
-        return stock_of(path.parent / base)
-    return Config.fromfile(base)
+    """The stock recipe under a file: the end of its chain of single bases, a toolbox's or one of ours."""
+    base = base_of(path)
+    if base is None:
+        return path
+    return stock_of(base) if base.is_relative_to(recipes.CONFIGS) else base
+
+
+def swaps_a_part(path):
+    """Whether a file, or one under it, changes the model; the others hold a schedule or a data set."""
+    if not path.is_relative_to(recipes.CONFIGS) or base_of(path) is None:
+        return False
+    return any(line.startswith('model = ') for line in path.read_text().splitlines()) or swaps_a_part(base_of(path))
 
 
 @pytest.mark.parametrize('path', all_recipes())
 def test_changes_the_part_and_nothing_else(path):
-    allowed = [part_of(path)[0], 'custom_imports']
-    if is_second_run(path):
+    stock = stock_of(path)
+    if stock == path:
+        return  # it is one
+    changed = recipes.difference(Config.fromfile(path), Config.fromfile(stock))
+    part = PART_KEYS[folder_of(path)[0]]
+    allowed = (*part, 'custom_imports')
+    if '_1xb' in path.stem or 'finetune' in path.stem:
         allowed += SCHEDULE_KEYS
     if 'finetune' in path.stem:
-        allowed += ['load_from']
-    changed = recipes.difference(Config.fromfile(path), stock_of(path))
-    assert 'custom_imports.imports' in changed
-    assert any(key.startswith(allowed[0]) for key in changed)
-    assert not [key for key in changed if not key.startswith(tuple(allowed))]
+        allowed += ('load_from', )
+    assert not [key for key in changed if not key.startswith(allowed)]
+    assert any(key.startswith(part[0]) for key in changed) == swaps_a_part(path)
 
 
 @pytest.mark.parametrize('path', all_recipes())
@@ -63,16 +76,31 @@ def test_no_base_name_occurs_twice():
     assert len(names) == len(set(names))
 
 
+CLASSIFIERS = (('scsa', 'imagenet'), ('scsa', 'ablations'))  # tests/configs/test_imagenet.py has them
+
+
 def models_under_test():
-    """One recipe of each model: schedules do not change it. ResNet-101 is ResNet-50, slower."""
-    return [pytest.param(path, id=name, marks=[pytest.mark.slow] if '_r101' in name else [])
-            for name, path in recipes.published() if '_1xb' not in name]
+    """One recipe of each model: schedules and data do not change it. MiT-B3 to B5 are B2, slower.
+
+    A variant or a rival is tested in the first host that has it.
+    """
+    swaps = set()
+    for name, path in recipes.published():
+        swap = '\n'.join(line for line in path.read_text().splitlines() if not line.startswith(('_base_ = ', '# ')))
+        variant = len(folder_of(path)) > 1
+        again = '_1xb' in name or re.search('mit-b[3-5]', name) or variant and swap in swaps
+        if again or folder_of(path) in CLASSIFIERS:
+            continue
+        swaps.add(swap)
+        yield pytest.param(path, id=name, marks=[pytest.mark.slow] if variant or re.search('_r101|mit-b2', name) else [])
 
 
 def sizes_of(cfg):
-    """Odd sizes; SSD300 has its own, and one image."""
-    if cfg.model.type == 'SingleStageDetector':
-        return [(300, 300)]
+    """Odd sizes; SSD has its own, and one image; RTMDet's stock neck takes multiples of 32."""
+    if cfg.model.get('neck', {}).get('type') == 'CSPNeXtPAFPN':
+        return [(96, 128), (64, 160)]
+    if cfg.model.get('bbox_head', {}).get('type') == 'SSDHead':
+        return [(cfg.model.bbox_head.anchor_generator.input_size, ) * 2]
     return [(97, 131)] * 2 if cfg.default_scope == 'mmseg' else [(97, 131), (75, 160)]
 
 
@@ -95,6 +123,8 @@ def learns_and_predicts(cfg):
     for prediction, image in zip(predictions, batch['inputs']):
         if cfg.default_scope == 'mmseg':
             assert prediction.pred_sem_seg.data.shape == (1, *image.shape[1:])
+        elif 'pred_panoptic_seg' in prediction:
+            assert prediction.pred_panoptic_seg.sem_seg.shape == (1, *image.shape[1:])
         else:
             assert torch.isfinite(prediction.pred_instances.scores).all()
     return trainable
@@ -103,10 +133,17 @@ def learns_and_predicts(cfg):
 @pytest.mark.parametrize('path', models_under_test())
 def test_builds_learns_and_predicts(path):
     trainable = learns_and_predicts(Config.fromfile(path))
-    part = {name: p for name, p in trainable.items() if part_of(path)[1] in name}
-    assert part
-    if 'finetune' not in path.stem:  # an identity start has gradients of zero behind the zeros
-        assert not [name for name, p in part.items() if not p.grad.any()]
+    added = trainable.keys() - parameters_of(stock_of(path))
+    if len(folder_of(path)) == 1 and swaps_a_part(path):
+        assert added
+        # an identity start has gradients of zero behind the zeros
+        assert 'finetune' in path.stem or not [name for name in added if not trainable[name].grad.any()]
+
+
+def parameters_of(path):
+    """The names of a stock model's parameters, as they are too where a part stands after its neck."""
+    names = [name for name, _ in recipes.build(Config.fromfile(path)).named_parameters()]
+    return {*names, *(name.replace('neck.', 'neck.0.', 1) for name in names)}
 
 
 @pytest.mark.parametrize('name', [path.stem for path in sorted((recipes.CONFIGS / 'demo').glob('*.py'))
@@ -122,7 +159,7 @@ def finetune_recipes():
 @pytest.mark.parametrize('path', finetune_recipes())
 def test_starts_from_the_stock_checkpoint_as_the_stock_model(path, tmp_path):
     from mmengine.runner import load_checkpoint
-    cfg, stock_cfg = Config.fromfile(path), stock_of(path)
+    cfg, stock_cfg = Config.fromfile(path), Config.fromfile(stock_of(path))
     assert cfg.load_from.startswith('https://download.openmmlab.com/')
     stock = recipes.build(stock_cfg, seed=1)
     torch.save(dict(state_dict=stock.state_dict()), tmp_path / 'stock.pth')
@@ -131,15 +168,13 @@ def test_starts_from_the_stock_checkpoint_as_the_stock_model(path, tmp_path):
     load_checkpoint(model, str(tmp_path / 'stock.pth'), map_location='cpu')
     for network in (model, stock):
         network.train(False)
-    size = (300, 300) if cfg.model.type == 'SingleStageDetector' else (97, 131)
-    data = model.data_preprocessor(recipes.inputs(cfg, model, [size]))
+    data = model.data_preprocessor(recipes.inputs(cfg, model, sizes_of(cfg)[:1]))
     with torch.no_grad():
         ours_out, stock_out = (flat(network(**copy.deepcopy(data), mode='tensor')) for network in (model, stock))
     assert len(ours_out) == len(stock_out) > 0
     assert all(torch.equal(a, b) for a, b in zip(ours_out, stock_out))
-    part = part_of(path)[1]
     added = {name for name in ours if name.replace('neck.0.', 'neck.') not in theirs}
-    assert added and all(part in name for name in added)
+    assert added and all(f'model.{name}'.startswith(PART_KEYS[folder_of(path)[0]]) for name in added)
 
 
 def flat(outputs):
