@@ -92,7 +92,8 @@ def models_under_test():
         if again or folder_of(path) in CLASSIFIERS:
             continue
         swaps.add(swap)
-        yield pytest.param(path, id=name, marks=[pytest.mark.slow] if variant or re.search('_r101|mit-b2', name) else [])
+        slow = variant or re.search('_r101|mit-b2', name)
+        yield pytest.param(path, id=name, marks=[pytest.mark.slow] if slow else [])
 
 
 def sizes_of(cfg):
