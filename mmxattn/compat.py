@@ -1,4 +1,5 @@
 """Workarounds for versions of PyTorch and of the toolboxes; each names its cause and when it can go."""
+import contextlib
 import functools
 import pickle
 
@@ -119,17 +120,20 @@ def load_stock_neck_into_chain() -> None:
 
 
 def tell_where_data_comes_from() -> None:
-    """Let VOCDataset and CityscapesDataset say where to get their data, and not just which path is missing.
+    """Let VOCDataset, CityscapesDataset and ImageNet say where to get their data, and not just which path is missing.
 
     Stays as long as the toolboxes' data sets name only a path.
     """
-    from .datasets.sources import CITYSCAPES, VOC, tell_if_missing, train_id_maps
+    from .datasets.sources import CITYSCAPES, IMAGENET, VOC, tell_if_missing, train_id_maps
     if installed('mmdet'):
         from mmdet.datasets import VOCDataset
         tell_if_missing(VOCDataset, VOC, lambda self: [self.ann_file])
     if installed('mmseg'):
         from mmseg.datasets import CityscapesDataset
         tell_if_missing(CityscapesDataset, CITYSCAPES, train_id_maps)
+    with contextlib.suppress(ImportError):  # mmpretrain is optional; one that does not import concerns its own users
+        from mmpretrain.datasets import ImageNet
+        tell_if_missing(ImageNet, IMAGENET, lambda self: [self.img_prefix])
 
 
 def apply() -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    'CITYSCAPES', 'EXDARK', 'FLIR', 'SOURCES', 'VISDRONE', 'VOC', 'MissingData', 'Source', 'tell_if_missing',
-    'train_id_maps'
+    'CITYSCAPES', 'EXDARK', 'FLIR', 'IMAGENET', 'SOURCES', 'VISDRONE', 'VOC', 'MissingData', 'Source',
+    'tell_if_missing', 'train_id_maps'
 ]
 
 
@@ -18,7 +18,7 @@ class Source:
     """A data set that its makers hand out.
 
     Args:
-        name: of the data set in ``prepare_dataset NAME``.
+        name: of the data set in ``prepare_dataset NAME``, where that has something to do.
         title: as its makers call it.
         folder: where the recipes look for it, from the folder that they are run in.
         contents: what the makers' archives unpack to, and the recipes need.
@@ -34,10 +34,11 @@ class Source:
 
     def missing(self, what: str | Path) -> MissingData:
         """The error to raise where ``what``, a file or folder, is not there."""
+        next_step = (f'To make it ready for the recipes: mim run mmxattn prepare_dataset {self.name} --source '
+                     'FOLDER_THAT_HOLDS_IT') if self.name in SOURCES else f'The recipes read it in {self.folder}.'
         return MissingData(
             f'{self.title}: {what} is missing. The data set is to be had from {self.address} ({self.terms}). Unpacked, '
-            f'it is {self.contents}. To make it ready for the recipes: mim run mmxattn prepare_dataset {self.name} '
-            f'--source FOLDER_THAT_HOLDS_IT')
+            f'it is {self.contents}. {next_step}')
 
     def check(self, *paths: str | Path) -> None:
         """Raise :class:`MissingData` for the first of ``paths`` that is not there; remote ones are not looked at."""
@@ -64,6 +65,10 @@ VOC = Source(
 CITYSCAPES = Source(
     'cityscapes', 'Cityscapes', 'data/cityscapes', 'the folders leftImg8bit and gtFine',
     'https://www.cityscapes-dataset.com/', 'after registration, not for commercial use')
+IMAGENET = Source(
+    'imagenet', 'ImageNet-1K (ILSVRC 2012)', 'data/imagenet',
+    'the folders train and val, each with a folder of images for each of the 1000 classes',
+    'https://image-net.org/download-images.php', 'after registration, for research and education without profit')
 SOURCES = {source.name: source for source in (VISDRONE, EXDARK, FLIR, VOC, CITYSCAPES)}
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
 
 import recipes
+from mmxattn.datasets.sources import IMAGENET, MissingData
 from mmxattn.models.plugins.plugin import Plugin
 from mmxattn.registry import MODELS as MMXATTN
 
@@ -52,6 +53,12 @@ def rows(quick=None):
 
 def ablation(name):
     return SCSA / 'ablations' / f'resnet50-scsa-{name}_1xb128_in1k.py'
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    yield
+    init_default_scope('mmdet')  # other tests expect nothing of mmpretrain's
 
 
 @functools.cache
@@ -145,7 +152,8 @@ def learns_and_predicts(cfg):
     images = [torch.randint(256, (3, size, size), generator=generator, dtype=torch.uint8) for _ in range(2)]
     batch = dict(inputs=images, data_samples=[DataSample().set_gt_label(i) for i in range(2)])
     model.train()
-    loss = recipes.loss(model, copy.deepcopy(batch))
+    with torch.autocast('cpu', dtype=torch.bfloat16):  # mixed precision, as the recipes train
+        loss = recipes.loss(model, copy.deepcopy(batch))
     assert torch.isfinite(loss)
     loss.backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
@@ -192,3 +200,18 @@ def test_one_switch_puts_a_rival_where_scsa_stands(part):
     with torch.no_grad():
         backbone(torch.zeros(1, 3, 64, 64))
     assert where[0] is where[1]
+
+
+def test_missing_data_is_told_with_where_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    init_default_scope('mmpretrain')
+    dataset = load(path_of('resnet50', 'stock')).train_dataloader.dataset
+    with pytest.raises(MissingData) as told:
+        DATASETS.build(dataset)
+    for words in ('data/imagenet/train is missing', IMAGENET.address, IMAGENET.terms, 'read it in data/imagenet'):
+        assert words in str(told.value)
+    assert 'prepare_dataset' not in str(told.value)
+    for folder in ('train', 'meta'):
+        (tmp_path / 'data/imagenet' / folder).mkdir(parents=True)
+    (tmp_path / 'data/imagenet/meta/train.txt').write_text('1.JPEG 0\n2.JPEG 999\n')
+    assert DATASETS.build(dataset).get_gt_labels().tolist() == [0, 999]

@@ -27,6 +27,8 @@ TRAIN = recipes.CONFIGS.parent / 'tools' / 'train.py'
 @pytest.fixture(autouse=True)
 def quiet():
     MMLogger.get_instance('tests', log_level='ERROR')
+    yield
+    init_default_scope('mmdet')  # other tests expect nothing of mmpretrain's
 
 
 def draw_images(folder):

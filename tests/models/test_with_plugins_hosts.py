@@ -36,6 +36,8 @@ HOSTS = {  # toolbox and type: small arguments, a place in every block
 @pytest.fixture(autouse=True)
 def quiet():
     MMLogger.get_instance('tests', log_level='ERROR')
+    yield
+    init_default_scope('mmdet')  # other tests expect nothing of mmpretrain's
 
 
 def build(host, scsa=None, **more):
