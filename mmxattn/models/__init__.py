@@ -35,9 +35,12 @@ if installed('mmdet'):  # RT-DETR
     from .losses.iou_varifocal_loss import IoUVarifocalLoss
     from .necks.fine_hybrid_encoder import FINEHybridEncoder
     from .necks.hybrid_encoder import RTDETRHybridEncoder
-    __all__ += ['FINEHybridEncoder', 'IoUVarifocalLoss', 'RTDETR', 'RTDETRHead', 'RTDETRHybridEncoder', 'ResNetVD']
+    from .necks.mgc_hybrid_encoder import MGCHybridEncoder
+    __all__ += ['FINEHybridEncoder', 'IoUVarifocalLoss', 'MGCHybridEncoder', 'RTDETR', 'RTDETRHead',
+                'RTDETRHybridEncoder', 'ResNetVD']
 else:
-    for part in ('FINEHybridEncoder', 'IoUVarifocalLoss', 'RTDETR', 'RTDETRHead', 'RTDETRHybridEncoder', 'ResNetVD'):
+    for part in ('FINEHybridEncoder', 'IoUVarifocalLoss', 'MGCHybridEncoder', 'RTDETR', 'RTDETRHead',
+                 'RTDETRHybridEncoder', 'ResNetVD'):
         MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
 
 if installed('mmseg'):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmxattn.models import FINEHybridEncoder, RTDETRHybridEncoder
+from mmxattn.models import FINEHybridEncoder, MGCHybridEncoder, RTDETRHybridEncoder
 
 CHANNELS = [8, 16, 32]
 
@@ -123,6 +123,30 @@ def test_every_parameter_learns():
     ours = neck(FINEHybridEncoder)
     sum((x * torch.randn_like(x)).sum() for x in ours(inputs())).backward()
     assert all(p.grad is not None and p.grad.any() for p in ours.parameters())
+
+
+@pytest.mark.parametrize('more', [
+    dict(align_cfg=dict(type='SNI')), dict(align_cfg=dict(type='FaPNAlignment')),
+    dict(align_cfg=dict(type='AdaFPNAlignment')), dict(kind=MGCHybridEncoder)], ids=str)
+def test_rivals_stand_in_its_place(more):
+    """At odd sizes; checkpoints of the stock neck load, and all that is there learns."""
+    ours, stock = neck(**more), neck()
+    missing, unexpected = ours.load_state_dict(stock.state_dict(), strict=False)
+    assert not unexpected and all(key.startswith(('aligners.', 'mgc.')) for key in missing)
+    outs = ours(inputs())
+    assert [x.shape for x in outs] == [x.shape for x in stock(inputs())]
+    assert not torch.allclose(outs[0], stock(inputs())[0], atol=1e-3)
+    sum((x * torch.randn_like(x)).sum() for x in outs).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in ours.parameters())
+
+
+def test_context_of_all_levels_comes_in_with_the_maps():
+    ours = neck(MGCHybridEncoder)
+    ours.train(False)
+    maps = ours.mgc(inputs(), [project(x) for project, x in zip(ours.input_proj, inputs())])
+    maps[2] = ours.attend(maps[2])
+    expected = ours.bottom_up(ours.top_down(maps))
+    assert all(torch.equal(x, y) for x, y in zip(ours(inputs()), expected))
 
 
 def test_two_levels_are_enough():

@@ -115,6 +115,30 @@ def test_padding_is_masked_in_selection_and_decoder():
     assert model.padding_masks(maps[0], [(12, 16)], [rtdetr.sample(padded)] * 2) is None
 
 
+def test_images_alone_are_images_without_padding():
+    model = small_model()
+    model.train(False)
+    x = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        alone, known = model(x, mode='tensor'), model(x, [rtdetr.sample((64, 96))] * 2, mode='tensor')
+    assert all(torch.equal(a, b) for a, b in zip(alone, known))
+
+
+def test_trains_in_mixed_precision():
+    cfg = rtdetr.small('rtdetr_r18vd_fine_8xb2-72e_coco')
+    model = rtdetr.build(cfg)
+    model.train()
+    batch = recipes.inputs(cfg, model, SIZES)
+    torch.manual_seed(0)
+    exact = recipes.loss(model, copy.deepcopy(batch))
+    torch.manual_seed(0)
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = recipes.loss(model, copy.deepcopy(batch))
+    loss.backward()
+    assert torch.isfinite(loss) and loss.item() == pytest.approx(exact.item(), rel=0.1)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
 def test_fewer_tokens_than_queries():
     cfg = rtdetr.small(queries=300)
     model = recipes.build(cfg)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import nn
 
 import recipes
@@ -57,6 +58,38 @@ def test_multiply_adds(recipe):
     """Of convolutions, linear layers, matrix products and attention."""
     model, *_, macs = recipe
     assert count_macs(lambda: forward(model)) == macs
+
+
+# what stands in the neck of RT-DETR-R18 instead: published parameters (M) and operations (G) that it adds, ours exactly
+VARIANTS = {
+    'ablations/rtdetr_r18vd_fine-vanilla_8xb2-12e_coco': (1.0, 18.0, 1_054_208, 8_978_432_000),
+    'ablations/rtdetr_r18vd_fine-window_8xb2-12e_coco': (1.0, 8.9, 1_054_208, 4_415_580_160),
+    'ablations/rtdetr_r18vd_fine-area_8xb2-12e_coco': (1.0, 10.0, 1_054_208, 4_800_512_000),
+    'ablations/rtdetr_r18vd_fine-linear_8xb2-12e_coco': (1.0, 7.0, 1_054_240, 3_448_832_000),
+    'rtdetr_r18vd_fine_8xb2-12e_coco': (1.0, 1.2, 1_054_208, 583_270_400),
+    'rivals/rtdetr_r18vd_sni_8xb2-12e_coco': (0., 0., 0, 0),
+    'rivals/rtdetr_r18vd_fapn_8xb2-12e_coco': (1.7, None, 1_830_454, 2_070_659_072),
+    'rivals/rtdetr_r18vd_adafpn_8xb2-12e_coco': (2.7, 21.1, 2_609_722, 10_436_608_000),
+    'rivals/rtdetr_r18vd_mgc_8xb2-12e_coco': (0.9, 7.0, 986_624, 2_969_567_232),
+}
+
+
+def neck_cost(name):
+    cfg = Config.fromfile(recipes.CONFIGS / 'rtdetr' / f'{name}.py')
+    neck = MODELS.build(cfg.model.neck)
+    neck.train(False)
+    maps = [torch.zeros(1, channels, size, size) for channels, size in zip(cfg.model.neck.in_channels, (80, 40, 20))]
+    return recipes.count(neck), count_macs(lambda: neck(maps))
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_what_a_variant_adds(name):
+    """Within a fifth of what is published (Tables 2 and 3); the deformable convolution of FaPN has no counting rule."""
+    published_parameters, published, parameters, macs = VARIANTS[name]
+    stock, ours = neck_cost('rtdetr_r18vd_8xb2-12e_coco'), neck_cost(name)
+    assert (ours[0] - stock[0], ours[1] - stock[1]) == (parameters, macs)
+    assert parameters / 1e6 == pytest.approx(published_parameters, rel=0.1)
+    assert published is None or 2 * macs / 1e9 == pytest.approx(published, rel=0.2)
 
 
 class Forward(nn.Module):

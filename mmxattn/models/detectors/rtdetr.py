@@ -76,7 +76,9 @@ class RTDETR(DINO):
 
     @staticmethod
     def padding_masks(like: Tensor, shapes: list[tuple[int, int]], batch_data_samples: list) -> list[Tensor] | None:
-        """True where a level's pixel is padding, (B, H, W) a level; None where no image of the batch is padded."""
+        """True where a level's pixel is padding, (B, H, W) a level; None where no image is known to be padded."""
+        if batch_data_samples is None:
+            return None
         padded = tuple(batch_data_samples[0].batch_input_shape)
         sizes = [tuple(sample.img_shape[:2]) for sample in batch_data_samples]
         if all(size == padded for size in sizes):

@@ -71,9 +71,13 @@ class RTDETRHybridEncoder(BaseModule):
         if len(inputs) != len(self.input_proj):
             raise ValueError(f'{type(self).__name__}: got {len(inputs)} levels; in_channels asks for '
                              f'{len(self.input_proj)}.')
-        maps = [project(x) for project, x in zip(self.input_proj, inputs)]
+        maps = self.project(inputs)
         maps[-1] = self.attend(maps[-1])
         return self.bottom_up(self.top_down(maps))
+
+    def project(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The backbone's maps at the width of the neck."""
+        return [project(x) for project, x in zip(self.input_proj, inputs)]
 
     def attend(self, x: Tensor) -> Tensor:
         """Self-attention between all pixels of a map (AIFI): (B, C, H, W) -> (B, C, H, W)."""

@@ -1,0 +1,2 @@
+_base_ = '../rtdetr_r18vd_8xb2-12e_coco.py'
+model = dict(neck=dict(type='MGCHybridEncoder'))
