@@ -8,7 +8,7 @@ custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PhotoMetricDistortion', hue_delta=9),
+    dict(type='PhotoMetricDistortion'),
     dict(type='Expand', mean=[0, 0, 0], ratio_range=(1, 4), prob=0.5),
     dict(type='RandomApply', transforms=[dict(type='MinIoURandomCrop')], prob=0.8),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
@@ -53,4 +53,5 @@ param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, beg
 custom_hooks = [
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=1e-4, gamma=2000, update_buffers=True, priority=49)
 ]
+sync_bn = 'torch'  # over all GPUs, for two images each are few
 auto_scale_lr = dict(base_batch_size=16)
