@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import save_checkpoint
+from mmengine.runner import CheckpointLoader, save_checkpoint
 from PIL import Image
 
 import recipes
@@ -76,7 +76,7 @@ def trained(tmp_path_factory):
 
 def state_of(checkpoint):
     """What the checkpoint has of the backbone, by the backbone's own names."""
-    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')['state_dict']
     return {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
 
 

@@ -80,6 +80,18 @@ def test_a_block_of_a_list_holds_its_own_plugin():
     assert (inputs[0][0] >= 0).all() and inputs[0][1] is given[0]  # after the block's last ReLU
 
 
+def test_a_backbone_that_is_a_sequential_does_not_run_its_plugin_as_a_step():
+    class Plain(torch.nn.Sequential):
+        def __init__(self):
+            super().__init__(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+
+    torch.manual_seed(0)
+    backbone = MODELS.build(dict(type='WithPlugins', host=Plain, plugins=[dict(cfg=dict(type='SCSA'), after='0')]))
+    scsa = backbone[0].scsa
+    expected = scsa(torch.nn.functional.conv2d(image(), backbone[0].weight, backbone[0].bias)).relu()
+    assert torch.equal(backbone(image()), expected)
+
+
 def test_copies_and_pickles_hold_their_own_plugins():
     backbone = build()
     expected = backbone(image())
@@ -231,8 +243,9 @@ def test_a_stage_and_an_activation_are_places():
 @pytest.mark.parametrize('plugin, message', [
     (dict(after=r'layer\d\.\d+\.norm3'), r"r'layer\\d\\.\\d\+\\.norm3' is the whole name of no module of ResNet; near "
                                          r"it are .*r'layer\\d\+\\.\\d\+\\.bn3'"),
-    (dict(), 'needs cfg, and either after or before'),
-    (dict(after='conv1', before='conv1'), 'needs cfg, and either after or before'),
+    (dict(), 'is to have cfg, either after or before, and nothing else'),
+    (dict(after='conv1', before='conv1'), 'is to have cfg, either after or before, and nothing else'),
+    (dict(after='conv1', position='after_conv2'), "'position': 'after_conv2'} is to have cfg, .* and nothing else"),
     (dict(after='conv('), 'is no regular expression'),
     (dict(after='maxpool'), "'maxpool' of ResNet, a MaxPool2d, does not tell how many channels"),
     (dict(after=r'layer\d\.\d+\.bn[12]'), r"'layer1.0' has a 'scsa' already, and .* another one, at 'layer1.0.bn2'"),
@@ -243,7 +256,7 @@ def test_wrong_places_are_named(plugin, message):
 
 
 def test_a_plugin_without_cfg_is_named():
-    with pytest.raises(ValueError, match='needs cfg'):
+    with pytest.raises(ValueError, match='is to have cfg'):
         MODELS.build(dict(type='WithPlugins', host='ResNet', **SMALL, plugins=[AFTER_CONV2]))
 
 
@@ -254,7 +267,21 @@ def test_what_is_neither_a_map_nor_tokens_is_named():
         def forward(self, x):
             return x, x
 
-    pair = Pair()
-    PluginHook(SCSA(8), 'conv1').attach(pair)
-    with pytest.raises(ValueError, match=r"'conv1' has tuple and hw_shape=None"):
-        pair(image())
+    backbone = torch.nn.Sequential(Pair())
+    PluginHook(SCSA(8), backbone, '0')
+    with pytest.raises(ValueError, match=r"'0' has tuple and hw_shape=None"):
+        backbone(image())
+
+
+def test_a_wrapper_in_the_place_of_a_module_does_not_apply_a_plugin_twice():
+    backbone = build(dict(after=r'layer1\.\d'))
+    expected = backbone(image())
+    backbone.layer1[0] = torch.nn.Sequential(backbone.layer1[0])
+    assert same(backbone(image()), expected)
+
+
+def test_a_module_that_is_gone_is_named():
+    backbone = build(dict(before='conv1', cfg=dict(type='SCSA', in_channels=3, kernel_sizes=(3, ))))
+    del backbone.conv1
+    with pytest.raises(ValueError, match="'conv1' is gone, and with it the place of SCSA"):
+        backbone(image())

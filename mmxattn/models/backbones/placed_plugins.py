@@ -14,21 +14,36 @@ class PluginHook:
 
     Args:
         plugin: from a map (B, C, H, W) to one of the same shape.
+        backbone: that holds the module.
         name: of the module in the backbone.
         before: apply it to the module's first input; by default to its output.
     """
 
-    def __init__(self, plugin: nn.Module, name: str, before: bool = False):
+    def __init__(self, plugin: nn.Module, backbone: nn.Module, name: str, before: bool = False):
         self.plugin = plugin
         self.name = name
         self.before = before
+        parent, _, self.child = name.rpartition('.')
+        self.parent = backbone.get_submodule(parent)
+        self.module = None
+        self.attach()
 
-    def attach(self, module: nn.Module) -> None:
-        """Hang this on ``module``, where it does not yet."""
-        if self.before and self not in module._forward_pre_hooks.values():
-            module.register_forward_pre_hook(self, with_kwargs=True)
-        elif not self.before and self not in module._forward_hooks.values():
-            module.register_forward_hook(self, with_kwargs=True)
+    def attach(self) -> None:
+        """Hang this on the module of that name, unless it hangs there or on one inside it (the name is a wrapper's)."""
+        module = self.parent._modules.get(self.child)
+        if module is self.module:
+            return
+        if module is None:
+            raise ValueError(f'WithPlugins: {self.name!r} is gone, and with it the place of '
+                             f'{type(self.plugin).__name__}; name another module in after or before.')
+        if not any(self in self.hooks_of(inside).values() for inside in module.modules()):
+            hang = module.register_forward_pre_hook if self.before else module.register_forward_hook
+            hang(self, with_kwargs=True)
+        self.module = module
+
+    def hooks_of(self, module: nn.Module) -> dict:
+        """The hooks of a module among which this one would be."""
+        return module._forward_pre_hooks if self.before else module._forward_hooks
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Tensor | None = None):
         if self.before:
@@ -69,12 +84,15 @@ class PlacedPlugins(nn.Module):
         backbone.placed_plugins = self
         backbone.init_weights = self.init_host
         backbone.register_forward_pre_hook(self.attach)
-        self.attach(backbone)
 
-    def attach(self, backbone: nn.Module, args: tuple = ()) -> None:
-        """Hang up every hook that does not hang."""
+    def attach(self, backbone: nn.Module, args: tuple) -> None:
+        """Hang up every hook whose module is another one now."""
         for hook in self.hooks:
-            hook.attach(backbone.get_submodule(hook.name))
+            hook.attach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The identity, for a backbone that is a Sequential and runs its children."""
+        return x
 
     def init_weights(self) -> None:
         """Undo what the rules of the host, or of the model around it, did to the plugins."""

@@ -47,9 +47,9 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Mo
     ``init_weights``, and go on training in frozen stages unless they are ``freezable``.
 
     Raises:
-        ValueError: an entry without exactly one of ``after`` and ``before``, an expression that no module's name
-            matches, a second plugin of one name in a block, channels that no attribute tells. At the first forward
-            where neither a map nor tokens with their shape arrive.
+        ValueError: an entry without ``cfg`` and one of ``after`` and ``before``, or with more; an expression that no
+            module's name matches; a second plugin of one name in a block; channels that no attribute tells. At the
+            first forward where neither a map nor tokens with their shape arrive.
     """
     backbone = MODELS.build(dict(type=host, **arguments))
     modules = dict(backbone.named_modules())  # as they are without plugins, so that no expression matches inside one
@@ -64,25 +64,24 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Mo
 def place(backbone: nn.Module, modules: dict[str, nn.Module], plugin: dict) -> list[PluginHook]:
     """Build one plugin for each module that the entry names, as a child of its block."""
     kind = type(backbone).__name__
-    before = plugin.get('before') is not None
-    pattern = plugin['before' if before else 'after'] if before != (plugin.get('after') is not None) else None
-    if pattern is None or 'cfg' not in plugin:
-        raise ValueError(f'WithPlugins: {dict(plugin)} needs cfg, and either after or before, the place.')
-    names = matches(kind, modules, pattern)
+    places = {side: plugin[side] for side in ('after', 'before') if plugin.get(side) is not None}
+    if len(places) != 1 or not {'cfg'} <= set(plugin) <= {'cfg', 'after', 'before'}:
+        raise ValueError(f'WithPlugins: {dict(plugin)} is to have cfg, either after or before, and nothing else.')
+    [(side, pattern)] = places.items()
     hooks = []
-    for name in names:
-        cfg = dict(plugin['cfg'])
-        cfg.setdefault('in_channels', None)
-        if cfg['in_channels'] is None:
-            cfg['in_channels'] = channels(kind, modules, name, before)
+    for name in matches(kind, modules, pattern):
         owner = block_of(modules, name)
-        child, layer = build_plugin_layer(cfg, postfix=cfg.pop('postfix', ''))
+        cfg = dict(plugin['cfg'])
+        postfix = cfg.pop('postfix', '')
+        if 'in_channels' not in cfg:
+            cfg['in_channels'] = channels(kind, modules, name, side == 'before')
+        child, layer = build_plugin_layer(cfg, postfix)
         if hasattr(modules[owner], child):
             raise ValueError(f"WithPlugins: {owner or kind!r} has a {child!r} already, and r'{pattern}' asks for "
                              f'another one, at {name!r}; name one module a block, or give its cfg a postfix, as in '
                              "dict(type=..., postfix='_2').")
         modules[owner].add_module(child, layer)
-        hooks.append(PluginHook(layer, name, before))
+        hooks.append(PluginHook(layer, backbone, name, side == 'before'))
     return hooks
 
 
@@ -105,9 +104,9 @@ def block_of(modules: dict[str, nn.Module], name: str) -> str:
     composed = any(True for _ in modules[name].children()) and not isinstance(modules[name], (*CONTAINERS, ConvModule))
     if composed and isinstance(modules[parent], CONTAINERS):
         return name
-    while isinstance(modules[parent], CONTAINERS):
+    while parent and isinstance(modules[parent], CONTAINERS):
         parent = parent.rpartition('.')[0]
-    return parent
+    return name if isinstance(modules[parent], CONTAINERS) else parent  # what a Sequential holds, it runs
 
 
 def channels(kind: str, modules: dict[str, nn.Module], name: str, before: bool) -> int:
