@@ -1,0 +1,3 @@
+_base_ = __import__('mmdet').__path__[0] + '/.mim/configs/cascade_rcnn/cascade-rcnn_r101_fpn_1x_coco.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+model = dict(backbone=dict(plugins=[dict(cfg=dict(type='FCA'), position='after_conv3')]))
