@@ -34,7 +34,7 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Mo
             plugins=[dict(cfg=dict(type='SCSA'), before=r'layer\\d\\.\\d+\\.conv3')])
 
     Args:
-        host: type of the backbone, as a config has it.
+        host: type of the backbone, as a config has it; with its toolbox ('mmdet.ResNet') where no scope is the default.
         plugins: a dict each, with ``cfg``, the plugin as mmdet's ResNet takes it (a ``postfix`` in it included), and
             either ``after`` or ``before``: a regular expression for the whole names of modules in the backbone. The
             plugin is applied to each one's output, or first input, every time that it is called. There this is a map
