@@ -24,7 +24,8 @@ PUBLISHED = {
 SIZE = (640, 640)
 
 
-@pytest.fixture(scope='module', params=PUBLISHED)
+@pytest.fixture(scope='module', params=[
+    pytest.param(name, marks=[pytest.mark.slow] if 'r50vd_fine' in name else []) for name in PUBLISHED])
 def recipe(request):
     model = recipes.build(Config.fromfile(recipes.CONFIGS / 'rtdetr' / f'{request.param}.py'))
     model.train(False)

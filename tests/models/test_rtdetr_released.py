@@ -91,21 +91,29 @@ def test_shapes_are_the_releases(model):
     assert shapes['decoder.enc_bbox_head.layers.2.weight'] == (4, 256)
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda weights: dict(ema=dict(module=weights, updates=1)), lambda weights: dict(model=weights, last_epoch=1),
-    lambda weights: weights], ids=['averaged', 'in training', 'bare'])
-def test_a_checkpoint_of_the_release_becomes_one_of_ours(model, wrap, tmp_path):
+def test_a_checkpoint_of_the_release_becomes_one_of_ours(model, tmp_path):
     weights = under_released_names(model)
     weights['decoder.anchors'] = torch.zeros(1, 8400, 4)
     weights['decoder.valid_mask'] = torch.ones(1, 8400, 1, dtype=torch.bool)
-    torch.save(wrap(weights), tmp_path / 'released.pth')
+    torch.save(dict(ema=dict(module=weights, updates=1)), tmp_path / 'released.pth')
     convert(tmp_path / 'released.pth', tmp_path / 'ours.pth')
     ours = recipes.build(recipe(model.depth), seed=1)
-    loaded = torch.load(tmp_path / 'ours.pth')['state_dict']
-    missing, unexpected = ours.load_state_dict(loaded, strict=False)
+    missing, unexpected = ours.load_state_dict(torch.load(tmp_path / 'ours.pth')['state_dict'], strict=False)
     assert not unexpected and all(name.endswith(('num_batches_tracked', '.mean', '.std')) for name in missing)
-    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in ours.state_dict().items()
+    theirs = model.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.state_dict().items()
                if not name.endswith('num_batches_tracked'))
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda weights: dict(ema=dict(module=weights, updates=1), model={}),
+    lambda weights: dict(model=weights, last_epoch=1),
+    lambda weights: weights], ids=['averaged', 'in training', 'bare'])
+def test_where_a_checkpoint_has_its_weights(wrap, tmp_path):
+    weights = {name: torch.tensor(i) for i, name in enumerate(released_names(18))}
+    torch.save(wrap(weights), tmp_path / 'released.pth')
+    convert(tmp_path / 'released.pth', tmp_path / 'ours.pth')
+    assert torch.load(tmp_path / 'ours.pth')['state_dict'] == from_released(weights)
 
 
 def test_other_weights_are_refused():
