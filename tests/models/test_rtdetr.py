@@ -280,3 +280,17 @@ def test_a_few_steps_lower_the_loss(name):
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'num_feature_levels': 4}, r'num_feature_levels=4 .*num_levels=3'),
+    ({'bbox_head.embed_dims': 32}, r'embed_dims=16 .*bbox_head \(embed_dims=32\)'),
+])
+def test_parts_that_do_not_fit_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        recipes.build(rtdetr.small(**changes))
+
+
+def test_another_number_of_maps_is_named():
+    with pytest.raises(ValueError, match='got 2 maps from the neck; num_feature_levels asks for 3'):
+        small_model().pre_transformer([torch.zeros(1, 16, 4, 4)] * 2)

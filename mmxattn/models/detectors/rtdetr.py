@@ -26,11 +26,20 @@ class RTDETR(DINO):
     Args:
         *args, **kwargs: those of :class:`mmdet.models.DINO`; ``encoder`` and ``positional_encoding`` stay out, and
             ``num_feature_levels`` is the number of the neck's maps.
+
+    Raises:
+        ValueError: a decoder of other levels or a head of another width; at the first forward another number of maps.
     """
 
     def __init__(self, *args, num_feature_levels: int = 3, **kwargs):
         super().__init__(
             *args, num_feature_levels=num_feature_levels, with_box_refine=True, as_two_stage=True, **kwargs)
+        levels = self.decoder.layers[0].cross_attn.num_levels
+        if levels != num_feature_levels or self.bbox_head.embed_dims != self.embed_dims:
+            raise ValueError(
+                f'RTDETR: num_feature_levels={num_feature_levels} has to be that of the cross attention of the decoder '
+                f'(num_levels={levels}), and embed_dims={self.embed_dims} of the decoder that of bbox_head '
+                f'(embed_dims={self.bbox_head.embed_dims}).')
         # the release's table has a row for padding, which is never read: padded queries are zeros here
         self.dn_query_generator.label_embedding = nn.Embedding(
             self.bbox_head.num_classes + 1, self.embed_dims, padding_idx=self.bbox_head.num_classes)
@@ -56,6 +65,9 @@ class RTDETR(DINO):
 
     def pre_transformer(self, mlvl_feats: tuple[Tensor, ...], batch_data_samples: list = None) -> tuple[dict, dict]:
         """Maps -> tokens, and what the decoder has to know of where they come from."""
+        if len(mlvl_feats) != len(self.memory_proj):
+            raise ValueError(f'RTDETR: got {len(mlvl_feats)} maps from the neck; num_feature_levels asks for '
+                             f'{len(self.memory_proj)}.')
         maps = [project(x) for project, x in zip(self.memory_proj, mlvl_feats)]
         shapes = [tuple(x.shape[2:]) for x in maps]
         memory = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)  # (B, tokens, C)
