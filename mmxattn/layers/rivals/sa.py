@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_map, check_whole
+
 __all__ = ['SA']
 
 
@@ -31,9 +33,10 @@ class SA(nn.Module):
 
     def __init__(self, channels: int, groups: int = 64):
         super().__init__()
-        if channels < 2 or channels % 2 or groups < 1:
-            raise ValueError(f'SA: channels={channels} in groups={groups}: channels must be even, for either half of '
-                             'them is gated in its own way, and there must be one group at least.')
+        check_whole('SA', channels=channels, groups=groups)
+        self.channels = channels
+        if channels % 2:
+            raise ValueError(f'SA: channels={channels} must be even, for either half of them is gated in its own way.')
         self.groups = math.gcd(groups, channels // 2)
         width = channels // (2 * self.groups)  # c
         self.cweight, self.cbias, self.sweight, self.sbias = (nn.Parameter(torch.empty(width, 1, 1)) for _ in range(4))
@@ -48,11 +51,12 @@ class SA(nn.Module):
         self.norm.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         batch = x.shape[0]
         halves = x.unflatten(1, (self.groups, 2, -1)).flatten(0, 1)  # (B*G, 2, c, H, W)
         by_channel, by_pixel = halves.unbind(1)
         means = F.adaptive_avg_pool2d(by_channel, 1)
-        by_channel = by_channel * (self.cweight * means + self.cbias).sigmoid()
-        by_pixel = by_pixel * (self.sweight * self.norm(by_pixel) + self.sbias).sigmoid()
+        by_channel = by_channel * (self.cweight * means + self.cbias).sigmoid().to(x.dtype)
+        by_pixel = by_pixel * (self.sweight * self.norm(by_pixel) + self.sbias).sigmoid().to(x.dtype)
         x = torch.cat((by_channel, by_pixel), 1).unflatten(0, (batch, -1)).flatten(1, 2)  # (B, C, H, W)
         return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)  # channel shuffle
