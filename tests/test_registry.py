@@ -7,10 +7,10 @@ import pytest
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
-from mmxattn import toolboxes
+from mmxattn import models, toolboxes
 from mmxattn.registry import MODELS
 
-PARTS = ('SCSA', 'FINEFPN', 'CFSAMNeck', 'CLASegformerHead')
+PARTS = models.__all__
 
 
 def run(code):

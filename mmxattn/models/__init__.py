@@ -1,3 +1,4 @@
+# ruff: noqa: F401 (what is imported here is exported by the names below)
 """The parts as OpenMMLab components: they adapt arguments, register, and hand over to ``mmxattn.layers``."""
 from ..toolboxes import installed, require, stand_in
 
@@ -16,32 +17,18 @@ __all__ = ['CA', 'CBAM', 'CFAMNeck', 'CFSAMNeck', 'CPCA', 'ECA', 'ELA', 'EMA', '
            'SA', 'SCSA', 'SE', 'WithPlugins']
 
 if installed('mmdet'):
-    from .necks.aligned_fpn import AlignedFPN
-    from .necks.fine_csp_pafpn import FINEYOLOXPAFPN, FINECSPNeXtPAFPN
-    from .necks.fine_fpn import FINEFPN
-    from .necks.fine_pafpn import FINEPAFPN
-    from .necks.rival_fpns import MGCFPN, SNI, AdaFPNAlignment, FaPN, FaPNAlignment
-    __all__ += ['AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEPAFPN', 'FINEYOLOXPAFPN',
-                'FaPN', 'FaPNAlignment', 'MGCFPN', 'SNI']
-else:
-    for part in ('AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEPAFPN', 'FINEYOLOXPAFPN',
-                 'FaPN', 'FaPNAlignment', 'MGCFPN', 'SNI'):
-        MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
-
-if installed('mmdet'):  # RT-DETR
     from .backbones.resnet_vd import ResNetVD
     from .dense_heads.rtdetr_head import RTDETRHead
     from .detectors.rtdetr import RTDETR
     from .losses.iou_varifocal_loss import IoUVarifocalLoss
+    from .necks.aligned_fpn import AlignedFPN
+    from .necks.fine_csp_pafpn import FINEYOLOXPAFPN, FINECSPNeXtPAFPN
+    from .necks.fine_fpn import FINEFPN
     from .necks.fine_hybrid_encoder import FINEHybridEncoder
+    from .necks.fine_pafpn import FINEPAFPN
     from .necks.hybrid_encoder import RTDETRHybridEncoder
     from .necks.mgc_hybrid_encoder import MGCHybridEncoder
-    __all__ += ['FINEHybridEncoder', 'IoUVarifocalLoss', 'MGCHybridEncoder', 'RTDETR', 'RTDETRHead',
-                'RTDETRHybridEncoder', 'ResNetVD']
-else:
-    for part in ('FINEHybridEncoder', 'IoUVarifocalLoss', 'MGCHybridEncoder', 'RTDETR', 'RTDETRHead',
-                 'RTDETRHybridEncoder', 'ResNetVD'):
-        MODELS.register_module(name=part, module=stand_in(part, 'mmdet'))
+    from .necks.rival_fpns import MGCFPN, SNI, AdaFPNAlignment, FaPN, FaPNAlignment
 
 if installed('mmseg'):
     from .decode_heads.afma_segformer_head import AFMASegformerHead
@@ -49,7 +36,16 @@ if installed('mmseg'):
     from .decode_heads.cla_segformer_head import CLASegformerHead
     from .decode_heads.cla_uper_head import CLAUPerHead
     from .segmentors.image_encoder_decoder import ImageEncoderDecoder
-    __all__ += ['AFMASegformerHead', 'CLAFPNHead', 'CLASegformerHead', 'CLAUPerHead', 'ImageEncoderDecoder']
-else:
-    for part in ('AFMASegformerHead', 'CLAFPNHead', 'CLASegformerHead', 'CLAUPerHead', 'ImageEncoderDecoder'):
-        MODELS.register_module(name=part, module=stand_in(part, 'mmseg'))
+
+OVER = dict(
+    mmdet=['AdaFPNAlignment', 'AlignedFPN', 'FINECSPNeXtPAFPN', 'FINEFPN', 'FINEHybridEncoder', 'FINEPAFPN',
+           'FINEYOLOXPAFPN', 'FaPN', 'FaPNAlignment', 'IoUVarifocalLoss', 'MGCFPN', 'MGCHybridEncoder', 'RTDETR',
+           'RTDETRHead', 'RTDETRHybridEncoder', 'ResNetVD', 'SNI'],
+    mmseg=['AFMASegformerHead', 'CLAFPNHead', 'CLASegformerHead', 'CLAUPerHead', 'ImageEncoderDecoder'])
+
+for toolbox, parts in OVER.items():
+    if installed(toolbox):
+        __all__ += parts
+    else:
+        for part in parts:
+            MODELS.register_module(name=part, module=stand_in(part, toolbox))
