@@ -1,5 +1,7 @@
 """SCSA's rivals against literal forms of their papers, pixel by pixel and group by group."""
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -163,6 +165,14 @@ def test_agrees_with_a_literal_form(rival, height, width, channels):
     x = torch.randn(2, channels, height, width, dtype=torch.double)
     tolerance = 1e-4 if rival is FCA else 1e-8  # its waves are kept in single precision
     assert oracles.relative_error(layer(x), LITERAL[rival](layer, x)) < tolerance
+
+
+def test_timm_is_not_asked_for_before_a_part_needs_it():
+    code = ("import sys; sys.modules['timm'] = None; "  # as if it were not installed
+            'import mmxattn; from mmxattn.layers.rivals import ELA, SE; ELA(16); SE(16)')
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    told = run.stderr.strip().splitlines()[-1]
+    assert told.startswith('ImportError: SEModule is a layer of timm') and 'pip install -U timm' in told
 
 
 def test_se_as_published_has_no_norm():
