@@ -3,11 +3,13 @@
 ``custom_imports = dict(imports=['mmxattn'])`` in a config registers every component. ``mmxattn.layers``, the same
 designs in plain PyTorch, needs nothing but torch.
 """
-from .toolboxes import installed
+from .toolboxes import check_stacks, check_torch, installed
 from .version import __version__
 
+check_torch()
 if installed('mmengine', 'mmcv'):
-    from . import compat, datasets, evaluation, models  # noqa: F401  they register what they hold
+    check_stacks()
+    from . import compat, datasets, engine, evaluation, models  # noqa: F401  they register what they hold
 
     compat.apply()
 

@@ -4,12 +4,15 @@ A component is found as ``mmxattn.NAME`` from any config, for mmengine imports t
 ``mmxattn``; and as ``NAME`` alone, under any default scope, once ``custom_imports = dict(imports=['mmxattn'])`` has
 imported the package.
 """
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
-__all__ = ['DATASETS', 'METRICS', 'MODELS']
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS']
 
 
 class PluginRegistry(Registry):
@@ -31,3 +34,7 @@ class PluginRegistry(Registry):
 MODELS = PluginRegistry('model', parent=MMENGINE_MODELS, scope='mmxattn', locations=['mmxattn.models'])
 DATASETS = PluginRegistry('dataset', parent=MMENGINE_DATASETS, scope='mmxattn', locations=['mmxattn.datasets'])
 METRICS = PluginRegistry('metric', parent=MMENGINE_METRICS, scope='mmxattn', locations=['mmxattn.evaluation'])
+DATA_SAMPLERS = PluginRegistry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='mmxattn',
+                               locations=['mmxattn.engine'])
+HOOKS = PluginRegistry('hook', parent=MMENGINE_HOOKS, scope='mmxattn', locations=['mmxattn.engine'])
+LOOPS = PluginRegistry('loop', parent=MMENGINE_LOOPS, scope='mmxattn', locations=['mmxattn.engine'])

@@ -2,9 +2,14 @@
 from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
 
 # isort: split
+from pathlib import Path
+
+import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
+
+from mmxattn.engine import cut_short, make_resumable, newest_checkpoint
 
 
 def use_amp(config: Config) -> None:
@@ -25,11 +30,21 @@ def scale_learning_rate(config: Config) -> None:
 
 
 def resume(config: Config, checkpoint: str) -> None:
-    """Go on from ``checkpoint``; 'auto' is the newest one in work_dir and, where there is none, a start as usual."""
+    """Go on from ``checkpoint``; 'auto' is the newest whole one in work_dir and, where there is none, a start as usual.
+
+    Where the recipe has no seed the run goes on with the one that it began with: the order of the data depends on it.
+    """
     if checkpoint == 'auto':
-        checkpoint = find_latest_checkpoint(config.work_dir)
-    if checkpoint:
-        config.resume, config.load_from = True, checkpoint
+        checkpoint = newest_checkpoint(config.work_dir)
+    elif Path(checkpoint).exists() and cut_short(checkpoint):
+        raise SystemExit(f'The checkpoint {checkpoint} is cut short; the newest whole one in its folder: '
+                         f'{newest_checkpoint(Path(checkpoint).parent)}.')
+    if not checkpoint:
+        return
+    config.resume, config.load_from = True, str(checkpoint)
+    if Path(checkpoint).is_file() and (config.get('randomness') or {}).get('seed') is None:
+        meta = torch.load(checkpoint, map_location='cpu', weights_only=True)['meta']
+        config.randomness = dict(config.get('randomness') or {}, seed=meta.get('seed'))
 
 
 def main():
@@ -37,7 +52,10 @@ def main():
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true', help='let the learning rate follow the batch size')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from this checkpoint, or from the newest one in the work folder')
+                        help='go on from this checkpoint, or from the newest whole one in the work folder')
+    parser.add_argument('--stock-loop', action='store_true',
+                        help="train with the toolboxes' own loop, batches and checkpoints: a run that is stopped does "
+                        'not go on exactly, nor from the middle of an epoch')
     arguments = parser.parse_args()
     config = load_config(arguments)
     if arguments.amp:
@@ -46,6 +64,8 @@ def main():
         scale_learning_rate(config)
     if arguments.resume:
         resume(config, arguments.resume)
+    if not arguments.stock_loop:
+        make_resumable(config)
     start_processes(config)
     runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
     runner.train()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -50,9 +51,25 @@ def test_both_spellings_of_the_local_rank(train, recipe, spelling):
 
 def test_resume_takes_the_newest_checkpoint(train, recipe, tmp_path):
     config = config_of(train, recipe, '--work-dir', tmp_path)
-    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    for epoch in (2, 3):
+        torch.save(dict(meta=dict(seed=7)), tmp_path / f'epoch_{epoch}.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
     train.resume(config, 'auto')
-    assert config.resume and config.load_from == 'epoch_3.pth'
+    assert config.resume and config.load_from == str(tmp_path / 'epoch_2.pth')
+    assert config.randomness.seed == 7  # the data goes on in the order in which it began
+
+
+def test_resume_keeps_a_seed_that_is_given(train, recipe, tmp_path):
+    config = config_of(train, recipe, '--cfg-options', 'randomness.seed=1')
+    torch.save(dict(meta=dict(seed=7)), tmp_path / 'mine.pth')
+    train.resume(config, tmp_path / 'mine.pth')
+    assert config.randomness.seed == 1
+
+
+def test_resume_refuses_a_checkpoint_that_is_cut_short(train, recipe, tmp_path):
+    (tmp_path / 'mine.pth').write_bytes(b'PK')
+    with pytest.raises(SystemExit, match='mine.pth is cut short'):
+        train.resume(config_of(train, recipe), str(tmp_path / 'mine.pth'))
 
 
 def test_resume_without_a_checkpoint_starts_from_the_recipes_weights(train, recipe, tmp_path):
