@@ -138,6 +138,7 @@ def tell_where_data_comes_from() -> None:
 
 def apply() -> None:
     """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
+    from .models.plugins.stock_places import tell_wrong_plugins
     allow_checkpoint_types()
     load_stock_neck_into_chain()
     tell_where_data_comes_from()
@@ -145,6 +146,8 @@ def apply() -> None:
         from mmdet.models.backbones import ResNet as DetResNet
         give_ssd_head_its_loss_cls()
         keep_new_parts_training(DetResNet)
+        tell_wrong_plugins(DetResNet)
     if installed('mmseg'):
         from mmseg.models.backbones import ResNet as SegResNet
         keep_new_parts_training(SegResNet)
+        tell_wrong_plugins(SegResNet)

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_channels, check_flags, check_maps, check_number, check_option, check_whole
 from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
 from .tracing import is_traced
@@ -107,6 +108,8 @@ class CFSAM(nn.Module):
     Raises:
         ValueError: at construction for numbers that do not fit, at the first forward for another number of levels
             or other channels.
+        TypeError: text where a number, a list or a flag belongs; one map, or maps of whole numbers or of another type
+            than the parameters.
     """
 
     def __init__(self,
@@ -123,14 +126,15 @@ class CFSAM(nn.Module):
                  residual: bool = False,
                  zero_init: bool = False):
         super().__init__()
-        if not in_channels:
-            raise ValueError('CFSAM: in_channels is empty; give the channels of each level.')
-        if num_heads < 1 or channels % num_heads:
-            raise ValueError(f'CFSAM: channels={channels} is not divisible by num_heads={num_heads}.')
-        if num_parts < 1 or (tokens_per_part is not None and tokens_per_part < 1):
-            raise ValueError(f'CFSAM: num_parts={num_parts} and tokens_per_part={tokens_per_part} must be at least 1.')
-        if stages not in STAGES:
-            raise ValueError(f'CFSAM: stages={stages!r} is none of {STAGES}.')
+        check_channels('CFSAM', in_channels)
+        check_whole('CFSAM', channels=channels, depth=depth, num_heads=num_heads, num_parts=num_parts)
+        if tokens_per_part is not None:
+            check_whole('CFSAM', tokens_per_part=tokens_per_part)
+        check_number('CFSAM', mlp_ratio=mlp_ratio)
+        check_flags('CFSAM', residual=residual, zero_init=zero_init)
+        check_option('CFSAM', STAGES, stages=stages)
+        if channels % num_heads:
+            raise ValueError(f'CFSAM: channels={channels} is not divisible by num_heads={num_heads}; give a divisor.')
         if zero_init and (not residual or stages != 'all'):
             raise ValueError(f"CFSAM: zero_init=True needs residual=True and stages='all', not {residual} and "
                              f'{stages!r}: the identity is the input plus nothing, which the fusion gives.')
@@ -157,13 +161,6 @@ class CFSAM(nn.Module):
         for conv in self.restore:
             if isinstance(conv, nn.Conv2d):
                 nn.init.zeros_(conv.bias)
-
-    def check(self, maps: Sequence[Tensor]) -> None:
-        """Raise one ValueError where the maps are not those that the module was built for."""
-        given = tuple(x.shape[1] for x in maps)
-        if given != self.in_channels:
-            raise ValueError(f'CFSAM: got {len(given)} levels of channels {given}; in_channels={self.in_channels} '
-                             f'asks for {len(self.in_channels)}.')
 
     def parts(self, num_tokens: int) -> int:
         """How many parts a sequence of N tokens is dealt out to; never more than there are tokens."""
@@ -206,7 +203,7 @@ class CFSAM(nn.Module):
         return self.fuse(tokens, after) if self.stages == 'all' else after
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        self.check(maps)
+        check_maps(self, maps, self.in_channels)
         tokens = torch.cat([extract(x) for extract, x in zip(self.local, maps)], dim=1)  # Eq. 1: (B, N, C)
         tokens = self.relate(tokens)
         sizes = [x.shape[2:] for x in maps]

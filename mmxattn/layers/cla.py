@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_flags, check_map, check_option, check_whole
 from .tracing import is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
@@ -91,6 +92,7 @@ class CrossLayerAttention(nn.Module):
     Raises:
         ValueError: a patch smaller than 1 at construction; at the first forward a fine map smaller than the coarse
             one, or maps that do not belong together.
+        TypeError: text where a number or a flag belongs; maps of whole numbers, or of another type than the parameters.
     """
 
     def __init__(self,
@@ -101,8 +103,9 @@ class CrossLayerAttention(nn.Module):
                  zero_init: bool = False,
                  normalisation: bool = True):
         super().__init__()
-        if patch_size < 1:
-            raise ValueError(f'CrossLayerAttention: patch_size={patch_size} must be at least 1 pixel.')
+        check_whole('CrossLayerAttention', fine_channels=fine_channels, coarse_channels=coarse_channels,
+                    embed_channels=embed_channels, patch_size=patch_size)
+        check_flags('CrossLayerAttention', zero_init=zero_init, normalisation=normalisation)
         self.patch_size = patch_size
         self.normalisation = normalisation
         self.project = nn.Conv2d(fine_channels, coarse_channels, 1)  # Eq. 1
@@ -116,7 +119,13 @@ class CrossLayerAttention(nn.Module):
         nn.init.zeros_(self.mix.bias)
 
     def check(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> None:
-        """Raise one ValueError where the three maps cannot be a pair of levels of this layer."""
+        """Raise one error where the three maps cannot be a pair of levels of this layer."""
+        for name, x in (('fine map', fine), ('coarse map', coarse), ('embedding', embedding)):
+            check_map(self, x, name=name)
+        batches = (fine.shape[0], coarse.shape[0], embedding.shape[0])
+        if batches[0] != batches[1] or batches[1] != batches[2]:
+            raise ValueError(f'CrossLayerAttention: fine, coarse and embedding have batches of {batches}; give maps of '
+                             'the same images.')
         given = (fine.shape[1], coarse.shape[1], embedding.shape[1])
         asked = (self.project.in_channels, self.mix.in_channels, self.mix.out_channels)
         if given != asked:
@@ -249,8 +258,7 @@ class CLADecoderBlock(nn.Module):
                  patch_size: int = 1, normalisation: bool = True, combination: str = 'add',
                  resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
         super().__init__()
-        if combination not in COMBINATIONS:
-            raise ValueError(f'CLADecoderBlock: combination={combination!r} is none of {COMBINATIONS}.')
+        check_option('CLADecoderBlock', COMBINATIONS, combination=combination)
         self.conv = EmbeddingMix(embed_channels, 2 + has_previous, resize)
         self.cla = CrossLayerAttention(fine_channels, coarse_channels, embed_channels, patch_size,
                                        normalisation=normalisation)

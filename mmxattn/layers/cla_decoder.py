@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from .checks import check_channels
 from .cla import CLADecoderBlock, bilinear
 
 __all__ = ['CLADecoder']
@@ -38,6 +39,7 @@ class CLADecoder(nn.ModuleList):
                  normalisation: bool = True,
                  combination: str = 'add',
                  resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
+        check_channels('CLADecoder', in_channels)
         pairs = check_pairs(pairs, len(in_channels))
         super().__init__(
             CLADecoderBlock(in_channels[i], in_channels[j], embed_channels, has_previous=step > 0,
@@ -58,9 +60,14 @@ class CLADecoder(nn.ModuleList):
 
 def check_pairs(pairs: Sequence[tuple[int, int]], num_levels: int) -> tuple[tuple[int, int], ...]:
     """The pairs as tuples, or one ValueError that says which of them does not fit."""
-    pairs = tuple(tuple(pair) for pair in pairs)
+    try:
+        pairs = tuple(tuple(pair) for pair in pairs)
+    except TypeError:
+        raise TypeError(f'CLADecoder: pairs={pairs!r} is no list of pairs; give (i, j) for each block, as '
+                        '((1, 2), (0, 3)).') from None
+    levels = range(num_levels)
     for pair in pairs:
-        if len(pair) != 2 or not 0 <= pair[0] < pair[1] < num_levels:
+        if len(pair) != 2 or any(level not in levels for level in pair) or pair[0] >= pair[1]:
             raise ValueError(f'CLADecoder: pair {pair} in pairs={pairs} must be (i, j) with i finer than j, '
                              f'0 <= i < j < {num_levels}.')
     if not pairs or pairs[-1][0] != 0:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_flags, check_number, check_option, check_pair, check_whole
 from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
 from .older_torch import RMSNorm
 from .token_linear import TokenLinear
@@ -89,6 +90,7 @@ class FINE(nn.Module):
     Raises:
         ValueError: at construction for an unknown option or a number that does not divide, at the first forward for
             maps of other channels or a low map smaller than the high one.
+        TypeError: text where a number or a flag belongs; maps of whole numbers, or of another type than the parameters.
     """
 
     def __init__(self,
@@ -104,28 +106,29 @@ class FINE(nn.Module):
                  pooling: str = 'average',
                  high_channels: int = None):
         super().__init__()
+        high_channels = channels if high_channels is None else high_channels
+        check_whole('FINE', channels=channels, high_channels=high_channels, kernel_size=kernel_size,
+                    sampling_ratio=sampling_ratio)
+        check_number('FINE', zero=True, ffn_ratio=ffn_ratio)
+        check_flags('FINE', position_embedding=position_embedding, zero_init=zero_init)
+        check_option('FINE', ATTENTIONS, attention=attention)
+        check_option('FINE', POOLINGS, pooling=pooling)
+        check_option('FINE', MODULATIONS, modulation=modulation)
         if num_heads is None:
             if channels > 16 and channels % 16:
                 raise ValueError(f'FINE: channels={channels} is not divisible by 16, the channels of a head; '
                                  'give num_heads, a divisor of channels.')
             num_heads = max(1, channels // 16)
-        if num_heads < 1 or channels % num_heads:
-            raise ValueError(f'FINE: channels={channels} is not divisible by num_heads={num_heads}.')
-        if attention not in ATTENTIONS:
-            raise ValueError(f'FINE: attention={attention!r} is none of {tuple(ATTENTIONS)}.')
-        if pooling not in POOLINGS:
-            raise ValueError(f'FINE: pooling={pooling!r} is none of {POOLINGS}.')
-        if modulation not in MODULATIONS:
-            raise ValueError(f'FINE: modulation={modulation!r} is none of {MODULATIONS}.')
-        if kernel_size < 1 or sampling_ratio < 1:
-            raise ValueError(f'FINE: kernel_size={kernel_size} and sampling_ratio={sampling_ratio} must be at least 1.')
+        check_whole('FINE', num_heads=num_heads)
+        if channels % num_heads:
+            raise ValueError(f'FINE: channels={channels} is not divisible by num_heads={num_heads}; give a divisor.')
         if position_embedding and channels % 4:
             raise ValueError(f'FINE: channels={channels} is not divisible by 4, as position_embedding=True needs.')
         if zero_init and modulation != 'residual':
             raise ValueError(f"FINE: zero_init=True needs modulation='residual', not {modulation!r}: "
                              'only low * M + low is the identity at M = 0.')
         self.channels = channels
-        self.high_channels = channels if high_channels is None else high_channels
+        self.high_channels = high_channels
         self.kernel_size = kernel_size
         self.sampling_ratio = sampling_ratio
         self.num_heads = num_heads
@@ -133,7 +136,7 @@ class FINE(nn.Module):
         self.modulation = modulation
         self.position_embedding = position_embedding
 
-        self.high_proj = nn.Identity() if self.high_channels == channels else nn.Conv2d(high_channels, channels, 1)
+        self.high_proj = nn.Identity() if high_channels == channels else nn.Conv2d(high_channels, channels, 1)
         self.low_pool, self.high_pool = (make_pool(pooling, channels, size)
                                          for size in (kernel_size * sampling_ratio, kernel_size))
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (TokenLinear(channels, channels) for _ in range(4))
@@ -150,13 +153,11 @@ class FINE(nn.Module):
 
     def check(self, low: Tensor, high: Tensor) -> None:
         """Raise one ValueError where the two maps cannot be a low and a high level of this layer."""
+        check_pair(self, low, high)
         if low.shape[1] != self.channels or high.shape[1] != self.high_channels:
             given = (f'channels={self.channels} was given for both' if self.high_channels == self.channels else
                      f'channels={self.channels} and high_channels={self.high_channels} were given')
             raise ValueError(f'FINE: the low map has {low.shape[1]} channels, the high map {high.shape[1]}; {given}.')
-        if low.shape[2] < high.shape[2] or low.shape[3] < high.shape[3]:
-            raise ValueError(f'FINE: the low map {tuple(low.shape[2:])} is smaller than the high map '
-                             f'{tuple(high.shape[2:])}; give the finer level first.')
 
     def heads(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, h, N, C/h)."""

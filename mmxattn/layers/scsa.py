@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_flags, check_map, check_option, check_whole
 from .gated_maps import axis_means, gate_and_pool, gate_channels
 
 __all__ = ['SCSA']
@@ -55,7 +56,10 @@ class SCSA(nn.Module):
 
     Raises:
         ValueError: channels that the kernels or the heads do not divide, kernel sizes that are not odd numbers, a
-            window smaller than 1, an unknown option, or options that contradict each other.
+            window smaller than 1, an unknown option, or options that contradict each other; at the first forward
+            another shape.
+        TypeError: text where a number or a flag belongs; a map of whole numbers, or of another type than the
+            parameters.
     """
 
     def __init__(self,
@@ -73,21 +77,24 @@ class SCSA(nn.Module):
                  num_heads: int = 1,
                  scale: str = 'channels'):
         super().__init__()
+        check_kernel_sizes(kernel_sizes)
         groups = len(kernel_sizes)
-        if groups < 1 or any(k < 1 or k % 2 == 0 for k in kernel_sizes):
-            raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be odd lengths, as (3, 5, 7, 9) are.')
-        if channels < 1 or channels % groups or num_heads < 1 or channels % num_heads:
+        check_whole('SCSA', channels=channels, num_heads=num_heads)
+        check_flags('SCSA', zero_init=zero_init, spatial=spatial, channel=channel, channel_first=channel_first,
+                    shared=shared, norm_first=norm_first)
+        check_option('SCSA', NORMS, norm=norm)
+        check_option('SCSA', SCALES, scale=scale)
+        if channels % groups or channels % num_heads:
             raise ValueError(f'SCSA: channels={channels} is not divisible by the {groups} channel groups of '
                              f'kernel_sizes={tuple(kernel_sizes)}, or by num_heads={num_heads}.')
-        if window_size is not None and window_size < 1:
-            raise ValueError(f'SCSA: window_size={window_size} must be at least 1 pixel, or None for the whole map.')
-        if norm not in NORMS or scale not in SCALES:
-            raise ValueError(f'SCSA: norm={norm!r} is none of {NORMS}, or scale={scale!r} none of {SCALES}.')
+        if window_size is not None:
+            check_whole('SCSA', window_size=window_size)
         if not (spatial or channel) or channel_first and not (spatial and channel):
             raise ValueError(f'SCSA: spatial={spatial}, channel={channel}, channel_first={channel_first}: one part has '
                              'to be there, and both where one is to be first.')
         if norm_first and norm is None:
             raise ValueError('SCSA: norm_first=True needs a norm, not norm=None.')
+        self.channels = channels
         self.window_size = window_size
         self.zero_init = zero_init
         self.limit = 2 if zero_init else 1  # of a gate; a logit of 0 then leaves the map alone
@@ -181,6 +188,7 @@ class SCSA(nn.Module):
         return x * gates[:, :, None, None].to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         if self.channel_first:
             return self.smsa(self.pcsa(x))
         if not (self.spatial and self.channel):
@@ -190,6 +198,15 @@ class SCSA(nn.Module):
         gated, pooled = gate_and_pool(x, rows, columns, self.window(x), self.limit)  # Eq. 7 and 8
         channels = self.channel_logits(pooled).to(x.dtype)
         return gate_channels(gated, channels, x, rows, columns, self.limit)  # Eq. 13
+
+
+def check_kernel_sizes(kernel_sizes: Sequence[int]) -> None:
+    """Odd whole numbers, one at least."""
+    if isinstance(kernel_sizes, str) or not isinstance(kernel_sizes, Sequence):
+        raise TypeError(f'SCSA: kernel_sizes={kernel_sizes!r} is no list; give odd lengths, as (3, 5, 7, 9) are.')
+    check_whole('SCSA', **{f'kernel_sizes[{i}]': k for i, k in enumerate(kernel_sizes)})
+    if not kernel_sizes or any(k % 2 == 0 for k in kernel_sizes):
+        raise ValueError(f'SCSA: kernel_sizes={tuple(kernel_sizes)} must be odd lengths, as (3, 5, 7, 9) are.')
 
 
 def sequence_norm(norm: str, channels: int, groups: int) -> nn.Module:

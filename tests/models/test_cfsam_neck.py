@@ -88,7 +88,7 @@ def test_norm_and_activation_come_from_the_registry():
 @pytest.mark.parametrize('arguments, message', [
     (dict(levels=(0, 4)), r'levels=\[0, 4\] must be different indices below 4'),
     (dict(levels=(1, 1)), r'levels=\[1, 1\]'),
-    (dict(levels=()), 'in_channels is empty'),
+    (dict(levels=()), r'levels=\[\] must be different indices'),
     (dict(channels=9), 'channels=9'),
     (dict(zero_init=True), 'residual=True'),
 ])

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_pair, check_whole
+
 __all__ = ['AdaFPNAlignment']
 
 
@@ -71,9 +73,11 @@ class AdaFPNAlignment(nn.Module):
 
     def __init__(self, channels: int, high_channels: int = None):
         super().__init__()
+        check_whole('AdaFPNAlignment', channels=channels)
         if high_channels not in (None, channels):
             raise ValueError(f'AdaFPNAlignment: channels={channels}, high_channels={high_channels}; both maps must '
                              'have as many.')
+        self.channels = channels
         self.upsampling = AdaptiveUpsampling(channels)
         self.attention = nn.Sequential(
             nn.Conv2d(2 * channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 2, 1))
@@ -85,6 +89,7 @@ class AdaFPNAlignment(nn.Module):
         nn.init.zeros_(self.upsampling.predict.bias)
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        check_pair(self, low, high, self.channels)
         high = self.upsampling(low, high)
         for_low, for_high = self.attention(torch.cat((low, high), 1)).softmax(1).split(1, 1)
         return for_low * low, for_high * high

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_flags, check_map, check_whole
 from ..cla import from_patches, to_patches
 
 __all__ = ['AFMA']
@@ -58,8 +59,9 @@ class AFMA(nn.Module):
                  hidden_channels: int = 64,
                  zero_init: bool = False):
         super().__init__()
-        if patch_size < 1:
-            raise ValueError(f'AFMA: patch_size={patch_size} must be at least 1 pixel.')
+        check_whole('AFMA', map_channels=map_channels, num_classes=num_classes, patch_size=patch_size,
+                    image_channels=image_channels, hidden_channels=hidden_channels)
+        check_flags('AFMA', zero_init=zero_init)
         self.patch_size = patch_size
         self.image_classes = nn.Sequential(
             nn.Conv2d(image_channels, hidden_channels, 3, padding=1), nn.ReLU(inplace=True),
@@ -75,6 +77,8 @@ class AFMA(nn.Module):
 
     def encode(self, image: Tensor, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """The class maps of both: (B, N_c, H, W) and (B, N_c, h, w)."""
+        check_map(self, image, self.image_classes[0].in_channels, 'image')
+        check_map(self, feature_map, self.map_classes.in_channels, 'feature map')
         if image.shape[2] < feature_map.shape[2] or image.shape[3] < feature_map.shape[3]:
             raise ValueError(f'AFMA: the image {tuple(image.shape[2:])} is smaller than the feature map '
                              f'{tuple(feature_map.shape[2:])}; give the image first.')

@@ -5,6 +5,7 @@ bottleneck and the biases that the paper's authors have: at least 8 channels, or
 """
 from torch import Tensor, nn
 
+from ..checks import check_map, check_whole
 from .timm_layers import timm_layer
 
 __all__ = ['CA']
@@ -26,8 +27,11 @@ class CA(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 32):
         super().__init__()
+        check_whole('CA', channels=channels, reduction=reduction)
+        self.channels = channels
         squeezed = max(8, channels // reduction)
         self.gates = timm_layer('coord_attn', 'CoordAttn')(channels, rd_channels=squeezed, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         return self.gates(x)

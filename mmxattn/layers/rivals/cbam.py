@@ -5,6 +5,7 @@ spatial convolution; without bias in the channel part, as SCSA's tables count it
 """
 from torch import Tensor, nn
 
+from ..checks import check_map, check_odd, check_whole
 from .timm_layers import timm_layer
 
 __all__ = ['CBAM']
@@ -27,9 +28,13 @@ class CBAM(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7):
         super().__init__()
+        check_whole('CBAM', channels=channels, reduction=reduction)
+        check_odd('CBAM', kernel_size=kernel_size)
+        self.channels = channels
         squeezed = max(1, channels // reduction)
         self.gates = timm_layer('cbam', 'CbamModule')(
             channels, rd_channels=squeezed, spatial_kernel_size=kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         return self.gates(x)

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_channels, check_maps, check_whole
+
 __all__ = ['CFAM']
 
 
@@ -37,10 +39,10 @@ class CFAM(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256, ratio: int = 16):
         super().__init__()
-        if not in_channels:
-            raise ValueError('CFAM: in_channels is empty; give the channels of each level.')
+        check_channels('CFAM', in_channels)
+        check_whole('CFAM', channels=channels, ratio=ratio)
         total = len(in_channels) * channels
-        if not 1 <= ratio <= total:
+        if ratio > total:
             raise ValueError(f'CFAM: ratio={ratio} must be between 1 and {total}, the channels of {len(in_channels)} '
                              f'levels of channels={channels}.')
         self.in_channels = tuple(in_channels)
@@ -48,15 +50,8 @@ class CFAM(nn.Module):
         self.squeeze = nn.Linear(total, total // ratio)
         self.excite = nn.Linear(total // ratio, total)
 
-    def check(self, maps: Sequence[Tensor]) -> None:
-        """Raise one ValueError where the maps are not those that the module was built for."""
-        given = tuple(x.shape[1] for x in maps)
-        if given != self.in_channels:
-            raise ValueError(f'CFAM: got {len(given)} levels of channels {given}; in_channels={self.in_channels} '
-                             f'asks for {len(self.in_channels)}.')
-
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        self.check(maps)
+        check_maps(self, maps, self.in_channels)
         maps = [conv(x) for conv, x in zip(self.lateral, maps)]  # (B, C, H_i, W_i)
         means = torch.cat([x.mean((2, 3)) for x in maps], dim=1)  # (B, L*C)
         gates = self.excite(self.squeeze(means).relu()).sigmoid()

@@ -8,6 +8,8 @@ convolution, used three times (in front, to mix the branches, behind), and a bot
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_map, check_odd, check_whole
+
 __all__ = ['CPCA']
 
 
@@ -26,6 +28,9 @@ class CPCA(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 5, strips: tuple[int, ...] = (7, 11, 21)):
         super().__init__()
+        check_whole('CPCA', channels=channels, reduction=reduction)
+        check_odd('CPCA', kernel_size=kernel_size, **{f'strips[{i}]': n for i, n in enumerate(strips)})
+        self.channels = channels
         squeezed = max(8, channels // reduction)
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
@@ -42,6 +47,7 @@ class CPCA(nn.Module):
         return (mean + maximum).sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         x = F.gelu(self.conv(x))
         x = x * self.channel_gate(x)
         near = self.local(x)

@@ -4,6 +4,7 @@ Paper: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional
 """
 from torch import Tensor, nn
 
+from ..checks import check_map, check_whole
 from .timm_layers import timm_layer
 
 __all__ = ['ECA']
@@ -26,7 +27,10 @@ class ECA(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
+        check_whole('ECA', channels=channels)
+        self.channels = channels
         self.gate = timm_layer('eca', 'EcaModule')(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         return self.gate(x)

@@ -8,6 +8,8 @@ of each and an activation between norm and gate.
 """
 from torch import Tensor, nn
 
+from ..checks import check_map, check_odd, check_whole
+
 __all__ = ['ELA']
 
 
@@ -28,10 +30,11 @@ class ELA(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int = 7, groups: int = 16):
         super().__init__()
-        if groups < 1 or channels % groups:
+        check_whole('ELA', channels=channels, groups=groups)
+        check_odd('ELA', kernel_size=kernel_size)
+        self.channels = channels
+        if channels % groups:
             raise ValueError(f'ELA: channels={channels} is not divisible by groups={groups}; give groups, a divisor.')
-        if kernel_size % 2 == 0:
-            raise ValueError(f'ELA: kernel_size={kernel_size} must be odd.')
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
         self.norm = nn.GroupNorm(groups, channels)
 
@@ -40,5 +43,6 @@ class ELA(nn.Module):
         return self.norm(self.conv(means)).sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         rows, columns = (self.gate(x.mean(axis)).to(x.dtype) for axis in (3, 2))
         return x * rows.unsqueeze(3) * columns.unsqueeze(2)

@@ -5,6 +5,8 @@ Paper: Ouyang et al., "Efficient Multi-Scale Attention Module with Cross-Spatial
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_map, check_whole
+
 __all__ = ['EMA']
 
 
@@ -25,7 +27,9 @@ class EMA(nn.Module):
 
     def __init__(self, channels: int, groups: int = 32):
         super().__init__()
-        if groups < 1 or channels % groups:
+        check_whole('EMA', channels=channels, groups=groups)
+        self.channels = channels
+        if channels % groups:
             raise ValueError(f'EMA: channels={channels} is not divisible by groups={groups}; give groups, a divisor.')
         self.groups = groups
         width = channels // groups  # c
@@ -41,6 +45,7 @@ class EMA(nn.Module):
         return self.norm(x * rows * columns.transpose(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         groups = x.unflatten(1, (self.groups, -1)).flatten(0, 1)  # (B*G, c, H, W)
         one, three = self.by_row_and_column(groups), self.conv3x3(groups)
         weights = summary(one) @ three.flatten(2) + summary(three) @ one.flatten(2)  # (B*G, 1, H*W)

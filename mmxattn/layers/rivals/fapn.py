@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_flags, check_map, check_pair, check_whole
+
 __all__ = ['FaPNAlignment', 'FeatureSelection']
 
 POINTS = 9  # of a 3x3 kernel
@@ -38,10 +40,12 @@ class FeatureSelection(nn.Module):
 
     def __init__(self, in_channels: int, channels: int):
         super().__init__()
+        check_whole('FeatureSelection', in_channels=in_channels, channels=channels)
         self.importance = nn.Conv2d(in_channels, in_channels, 1)
         self.select = nn.Conv2d(in_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.importance.in_channels)
         u = self.importance(x.mean((2, 3), keepdim=True)).sigmoid()  # (B, in_channels, 1, 1)
         return self.select(x + u * x)
 
@@ -62,15 +66,21 @@ class FaPNAlignment(nn.Module):
         low (B, C, H, W), high (B, C, H', W') -> both (B, C, H, W).
 
     Raises:
-        ValueError: unequal channels.
+        ValueError: unequal channels, or groups that do not divide them.
     """
 
     def __init__(self, channels: int, high_channels: int = None, *, deform_conv: Callable[..., nn.Module],
                  deform_groups: int = 1, select: bool = True):
         super().__init__()
+        check_whole('FaPNAlignment', channels=channels, deform_groups=deform_groups)
+        check_flags('FaPNAlignment', select=select)
         if high_channels not in (None, channels):
             raise ValueError(f'FaPNAlignment: channels={channels}, high_channels={high_channels}; both maps must '
                              'have as many.')
+        if channels % deform_groups:
+            raise ValueError(f'FaPNAlignment: channels={channels} is not divisible by deform_groups={deform_groups}; '
+                             'give a divisor.')
+        self.channels = channels
         self.selection = FeatureSelection(channels, channels) if select else nn.Identity()
         self.compare = nn.Conv2d(2 * channels, channels, 1)
         self.offsets = nn.Conv2d(channels, 3 * POINTS * deform_groups, 3, padding=1)
@@ -83,6 +93,7 @@ class FaPNAlignment(nn.Module):
         nn.init.zeros_(self.offsets.bias)
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        check_pair(self, low, high, self.channels)
         low = self.selection(low)
         high = F.interpolate(high, size=low.shape[2:], mode='bilinear', align_corners=False)
         rows, columns, mask = self.offsets(self.compare(torch.cat((low, high), 1))).chunk(3, 1)

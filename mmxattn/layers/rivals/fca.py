@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_map, check_whole
+
 __all__ = ['FCA', 'TOP_16']
 
 # (row, column) frequencies on a 7x7 grid: the 16 best ones, one by one, on ImageNet (the paper's two-step selection)
@@ -52,12 +54,15 @@ class FCA(nn.Module):
                  frequencies: Sequence[tuple[int, int]] = TOP_16,
                  size: int | None = None):
         super().__init__()
+        check_whole('FCA', channels=channels, reduction=reduction)
+        self.channels = channels
         if size is None:
             size = 7 * min(8, max(1, 2048 // channels))
         if channels % len(frequencies):
             raise ValueError(f'FCA: channels={channels} is not divisible by the number of frequencies, '
                              f'{len(frequencies)}; give frequencies of another number.')
-        if size < 7 or size % 7:
+        check_whole('FCA', size=size)
+        if size % 7:
             raise ValueError(f'FCA: size={size} is not a multiple of 7, the grid of the frequencies.')
         self.size = size
         rows, columns = zip(*frequencies)
@@ -75,5 +80,6 @@ class FCA(nn.Module):
         return x.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         gate = self.fc(self.coefficients(x)).sigmoid()
         return x * gate[:, :, None, None].to(x.dtype)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_channels, check_maps, check_whole
+
 __all__ = ['MGC']
 
 
@@ -35,6 +37,9 @@ class MGC(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int):
         super().__init__()
+        check_channels('MGC', in_channels)
+        check_whole('MGC', channels=channels)
+        self.in_channels = tuple(in_channels)
         self.attend = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.features = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.mix = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels))
@@ -45,6 +50,7 @@ class MGC(nn.Module):
         if not len(inputs) == len(laterals) == len(self.out):
             raise ValueError(f'MGC: got {len(inputs)} maps of the backbone and {len(laterals)} levels; in_channels '
                              f'asks for {len(self.out)}.')
+        check_maps(self, inputs, self.in_channels)
         descriptors = self.collect(inputs)
         return [x + self.distribute(i, x, descriptors) for i, x in enumerate(laterals)]
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cfsam import Block
+from ..checks import check_map, check_number, check_whole
 from ..small_batch import normalize
 
 __all__ = ['MobileViTBlock']
@@ -64,10 +65,12 @@ class MobileViTBlock(nn.Module):
                  norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
                  act: Callable[[], nn.Module] = nn.SiLU):
         super().__init__()
-        if num_heads < 1 or channels % num_heads:
-            raise ValueError(f'MobileViTBlock: channels={channels} is not divisible by num_heads={num_heads}.')
-        if patch_size < 1 or depth < 1:
-            raise ValueError(f'MobileViTBlock: patch_size={patch_size} and depth={depth} must be at least 1.')
+        check_whole('MobileViTBlock', in_channels=in_channels, channels=channels, depth=depth, num_heads=num_heads,
+                    patch_size=patch_size)
+        check_number('MobileViTBlock', mlp_ratio=mlp_ratio)
+        if channels % num_heads:
+            raise ValueError(f'MobileViTBlock: channels={channels} is not divisible by num_heads={num_heads}; give a '
+                             'divisor.')
         self.patch_size = patch_size
         self.local = ConvNormAct(in_channels, in_channels, 3, norm, act)
         self.widen = nn.Conv2d(in_channels, channels, 1, bias=False)
@@ -96,6 +99,7 @@ class MobileViTBlock(nn.Module):
         return resize(x, size)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.local.conv.in_channels)
         y = self.narrow(self.global_features(self.widen(self.local(x))))
         return self.fusion(torch.cat((x, y), dim=1))
 

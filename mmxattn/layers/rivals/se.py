@@ -10,6 +10,7 @@ import functools
 
 from torch import Tensor, nn
 
+from ..checks import check_flags, check_map, check_whole
 from .timm_layers import timm_layer
 
 __all__ = ['SE']
@@ -32,10 +33,14 @@ class SE(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, norm: bool = True):
         super().__init__()
+        check_whole('SE', channels=channels, reduction=reduction)
+        check_flags('SE', norm=norm)
+        self.channels = channels
         squeezed = max(1, channels // reduction)
         norm_layer = functools.partial(nn.GroupNorm, 1) if norm else None
         self.gate = timm_layer('squeeze_excite', 'SEModule')(
             channels, rd_channels=squeezed, bias=False, norm_layer=norm_layer)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_map(self, x, self.channels)
         return self.gate(x)

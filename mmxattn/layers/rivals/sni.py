@@ -8,6 +8,8 @@ resolution is taken as the number of pixels.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_pair
+
 __all__ = ['SNI']
 
 
@@ -26,5 +28,6 @@ class SNI(nn.Module):
         super().__init__()
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        check_pair(self, low, high)
         softness = high.shape[2] * high.shape[3] / (low.shape[2] * low.shape[3])
         return low, F.interpolate(high, size=low.shape[2:]) * softness

@@ -51,6 +51,9 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Mo
             module's name matches; a second plugin of one name in a block; channels that no attribute tells. At the
             first forward where neither a map nor tokens with their shape arrive.
     """
+    if not isinstance(plugins, (list, tuple)) or any(not isinstance(plugin, dict) for plugin in plugins):
+        raise TypeError(f'WithPlugins: plugins={plugins!r} is no list of dicts; give one for each plugin, as '
+                        "[dict(cfg=dict(type='SCSA'), after='layer1')].")
     backbone = MODELS.build(dict(type=host, **arguments))
     modules = dict(backbone.named_modules())  # as they are without plugins, so that no expression matches inside one
     hooks = [hook for plugin in plugins for hook in place(backbone, modules, plugin)]
@@ -68,6 +71,9 @@ def place(backbone: nn.Module, modules: dict[str, nn.Module], plugin: dict) -> l
     if len(places) != 1 or not {'cfg'} <= set(plugin) <= {'cfg', 'after', 'before'}:
         raise ValueError(f'WithPlugins: {dict(plugin)} is to have cfg, either after or before, and nothing else.')
     [(side, pattern)] = places.items()
+    if not isinstance(pattern, str) or not isinstance(plugin['cfg'], dict):
+        raise TypeError(f'WithPlugins: {dict(plugin)} is to have a dict for cfg, and text, a regular expression, for '
+                        f'{side}.')
     hooks = []
     for name in matches(kind, modules, pattern):
         owner = block_of(modules, name)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...layers.rivals import AFMA
 from ...registry import MODELS
+from ..stock_rules import stock_rules
 
 __all__ = ['AFMASegformerHead']
 
@@ -36,7 +37,8 @@ class AFMASegformerHead(SegformerHead):
     """
 
     def __init__(self, patch_size: int = 1, afma_weight: float = 1.0, zero_init: bool = False, **kwargs):
-        super().__init__(**kwargs)
+        with stock_rules('AFMASegformerHead', (), kwargs):
+            super().__init__(**kwargs)
         if self.out_channels != self.num_classes:
             raise ValueError(f'AFMASegformerHead: out_channels={self.out_channels} for num_classes={self.num_classes}; '
                              'AFMA needs one mask a class: leave out_channels away.')

@@ -5,6 +5,8 @@ from mmseg.models.utils import resize
 from torch import Tensor
 
 from ...layers import CLADecoder
+from ...layers.checks import check_flags
+from ..stock_rules import stock_rules
 
 __all__ = ['CLADecoding']
 
@@ -36,7 +38,9 @@ class CLADecoding:
                  combination: str = 'add',
                  zero_init: bool = False,
                  **kwargs):
-        super().__init__(*args, **kwargs)
+        with stock_rules(type(self).__name__, args, kwargs):
+            super().__init__(*args, **kwargs)
+        check_flags(type(self).__name__, zero_init=zero_init)
         self.zero_init = zero_init
         self.blocks = CLADecoder(self.in_channels, self.channels, pairs, patch_size, normalisation, combination,
                                  self.resize)
@@ -57,5 +61,5 @@ class CLADecoding:
         """The maps that ``in_index`` names."""
         if len(inputs) <= max(self.in_index):
             raise MissingLevelError(f'{type(self).__name__}: got {len(inputs)} levels; in_index={list(self.in_index)} '
-                                    f'asks for {max(self.in_index) + 1}.')
+                                    f'asks for {max(self.in_index) + 1}: name levels that there are.')
         return self._transform_inputs(inputs)

@@ -5,7 +5,9 @@ import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from torch import Tensor
 
+from ...layers.checks import check_levels
 from ...registry import MODELS
+from ..stock_rules import stock_rules
 from .alignment import AlignCfg, align, build_aligners
 
 __all__ = ['AlignedFPN']
@@ -26,22 +28,24 @@ class AlignedFPN(FPN):
         align_cfg: what aligns, see ``alignment.py``. By default nothing does: the stock FPN.
 
     Raises:
-        ValueError: an ``align_cfg`` for more fusions than there are, or an unknown type; at the first forward another
-            number of inputs than ``in_channels``.
+        ValueError: an ``align_cfg`` for more fusions than there are, or an unknown type, a ``start_level`` that is not
+            there, and what FPN asserts; at the first forward other inputs than ``in_channels``.
     """
 
     slot = 'aligners'  # the attribute that holds them, and so their keys in a checkpoint
 
     def __init__(self, *args, align_cfg: AlignCfg = (), **kwargs):
-        super().__init__(*args, **kwargs)
+        with stock_rules(type(self).__name__, args, kwargs):
+            super().__init__(*args, **kwargs)
+        if not 0 <= self.start_level < self.backbone_end_level:
+            raise ValueError(f'{type(self).__name__}: start_level={self.start_level} is no level of in_channels='
+                             f'{list(self.in_channels)} below {self.backbone_end_level}, where they end; count from 0.')
         self.fusion_channels = [(self.out_channels, self.out_channels)] * (len(self.lateral_convs) - 1)
         setattr(self, self.slot, build_aligners(align_cfg, self.fusion_channels, type(self).__name__))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps of the backbone, fine to coarse, -> ``num_outs`` maps of ``out_channels``, fine to coarse."""
-        if len(inputs) != len(self.in_channels):
-            raise ValueError(f'{type(self).__name__}: got {len(inputs)} levels; in_channels={list(self.in_channels)} '
-                             f'asks for {len(self.in_channels)}.')
+        check_levels(self, inputs, self.in_channels, self.start_level)
         laterals = self.project(inputs)
         self.fuse(laterals)
         outs = self.levels(laterals)

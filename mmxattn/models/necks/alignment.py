@@ -19,6 +19,7 @@ A neck builds its aligners once and asks for both maps at each fusion, whatever 
     self.fine = build_aligners(align_cfg, channels=[(256, 256), (256, 256)], owner='RTDETRHybridEncoder')
     low, high = align(self.fine, step, low, high, upsample)  # both on the low grid
 """
+import inspect
 from collections.abc import Callable, Sequence
 
 from mmengine.model import ModuleList
@@ -43,9 +44,14 @@ def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]], own
         owner: the neck's name, for messages.
 
     Raises:
-        ValueError: more cfgs than fusions, a type that nobody registered, or what the aligner itself refuses.
+        ValueError: more cfgs than fusions, a type that nobody registered, an argument that the aligner does not have,
+            or what it refuses itself.
+        TypeError: no cfg.
     """
-    cfgs = [align_cfg] * len(channels) if isinstance(align_cfg, dict) else list(align_cfg)
+    cfgs = [align_cfg] * len(channels) if isinstance(align_cfg, dict) else align_cfg
+    if not isinstance(cfgs, (list, tuple)) or any(not isinstance(cfg, dict) or 'type' not in cfg for cfg in cfgs):
+        raise TypeError(f"{owner}: align_cfg={align_cfg!r} has to be a dict with a type, as dict(type='SNI'), or a "
+                        'list of such dicts, one a fusion from the top.')
     if len(cfgs) > len(channels):
         raise ValueError(f'{owner}: align_cfg has {len(cfgs)} entries for {len(channels)} fusions; give one a fusion.')
     # mmengine's list: after the neck's init_cfg has drawn every Conv2d it lets an aligner set its own start
@@ -60,6 +66,10 @@ def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) 
     if cls is None:
         raise ValueError(f'{owner}: align_cfg has type={kind!r}, which is not registered; '
                          "custom_imports = dict(imports=['mmxattn']) registers FINE and its rivals.")
+    taken = inspect.signature(cls).parameters
+    unknown = [name for name in arguments if name not in taken]
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        raise ValueError(f'{owner}: {cls.__name__} takes no {unknown[0]!r}; its arguments are {", ".join(taken)}.')
     return cls(low_channels, high_channels=high_channels, **arguments)
 
 
@@ -79,9 +89,15 @@ def build_fine(kernel_sizes: Sequence[int] | None, fine_cfg: dict | None, zero_i
     """
     if kernel_sizes is None:
         kernel_sizes = (1, 2)[:len(channels)]
+    if not isinstance(kernel_sizes, (list, tuple)):
+        raise TypeError(f'{owner}: kernel_sizes={kernel_sizes!r} is no list; give the window of each fusion, from the '
+                        'top, as in [1, 2].')
+    if not isinstance(fine_cfg or {}, dict) or {'type', 'kernel_size', 'zero_init'} & set(fine_cfg or {}):
+        raise ValueError(f'{owner}: fine_cfg={fine_cfg!r} has to be a dict of further arguments of FINE; kernel_sizes '
+                         'and zero_init are arguments of the neck.')
     if len(kernel_sizes) > len(channels):
         raise ValueError(f'{owner}: kernel_sizes={tuple(kernel_sizes)} asks for {len(kernel_sizes)} fusions, but '
-                         f'{len(channels) + 1} levels have {len(channels)}.')
+                         f'{len(channels) + 1} levels have {len(channels)}; give one a fusion.')
     cfgs = [dict(type=FINE, kernel_size=k, zero_init=zero_init, **(fine_cfg or {})) for k in kernel_sizes]
     return build_aligners(cfgs, channels, owner)
 

@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...layers import CFSAM
+from ...layers.checks import check_channels, check_levels
 from ...registry import MODELS
 
 __all__ = ['CFSAMNeck']
@@ -50,10 +51,8 @@ class CFSAMNeck(BaseModule):
                  zero_init: bool = False,
                  init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        levels = list(range(len(in_channels))) if levels is None else list(levels)
-        if any(not 0 <= i < len(in_channels) for i in levels) or len(set(levels)) != len(levels):
-            raise ValueError(f'CFSAMNeck: levels={levels} must be different indices below {len(in_channels)}, '
-                             'the number of in_channels.')
+        check_channels('CFSAMNeck', in_channels)
+        levels = check_indices(levels, len(in_channels))
         self.in_channels = list(in_channels)
         self.levels = levels
         self.zero_init = zero_init
@@ -79,10 +78,22 @@ class CFSAMNeck(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps -> maps of the same shapes."""
-        if len(inputs) != len(self.in_channels):
-            raise ValueError(f'CFSAMNeck: got {len(inputs)} levels; in_channels={self.in_channels} asks for '
-                             f'{len(self.in_channels)}.')
+        check_levels(self, inputs, self.in_channels)
         outs = list(inputs)
         for i, x in zip(self.levels, self.cfsam([inputs[i] for i in self.levels])):
             outs[i] = x
         return tuple(outs)
+
+
+def check_indices(levels: Sequence[int] | None, number: int) -> list[int]:
+    """Indices of the maps that take part, or one error that names those which are not there."""
+    if levels is None:
+        return list(range(number))
+    if not isinstance(levels, Sequence) or isinstance(levels, str):
+        raise TypeError(f'CFSAMNeck: levels={levels!r} is no list; give indices below {number}, the number of '
+                        'in_channels, as in [0, 1].')
+    levels = list(levels)
+    if not levels or any(i not in range(number) for i in levels) or len(set(levels)) != len(levels):
+        raise ValueError(f'CFSAMNeck: levels={levels} must be different indices below {number}, the number of '
+                         'in_channels, one at least.')
+    return levels

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from mmdet.models.necks import YOLOXPAFPN, CSPNeXtPAFPN
 from torch import Tensor
 
+from ...layers.checks import check_levels
 from ...registry import MODELS
+from ..stock_rules import stock_rules
 from .alignment import align, build_fine
 
 __all__ = ['FINECSPNeXtPAFPN', 'FINEYOLOXPAFPN']
@@ -27,15 +29,14 @@ class FINECSPFusion:
                  fine_cfg: dict | None = None,
                  zero_init: bool = False,
                  **kwargs):
-        super().__init__(*args, **kwargs)
+        with stock_rules(type(self).__name__, args, kwargs):
+            super().__init__(*args, **kwargs)
         channels = [(c, c) for c in reversed(self.in_channels[:-1])]
         self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, channels, type(self).__name__)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps of the backbone, fine to coarse, -> as many maps of ``out_channels``."""
-        if len(inputs) != len(self.in_channels):
-            raise ValueError(f'{type(self).__name__}: got {len(inputs)} levels; in_channels={list(self.in_channels)} '
-                             f'asks for {len(self.in_channels)}.')
+        check_levels(self, inputs, self.in_channels)
         outs = self.bottom_up(self.top_down(inputs))
         return tuple(conv(x) for conv, x in zip(self.out_convs, outs))
 

@@ -7,6 +7,7 @@ from mmdet.models.layers import DetrTransformerEncoder
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...layers.checks import check_channels, check_levels, check_number, check_whole
 from ...layers.csp_rep import CSPRepLayer
 from ...layers.fine import sine_position_embedding
 from ...layers.rep_vgg import ConvNorm, RepVGGBlock
@@ -43,7 +44,11 @@ class RTDETRHybridEncoder(BaseModule):
     def __init__(self, in_channels: Sequence[int], out_channels: int, encoder: dict, expansion: float = 1.0,
                  num_blocks: int = 3, align_cfg: AlignCfg = (), init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        name, levels = type(self).__name__, len(in_channels)
+        name = type(self).__name__
+        check_channels(name, in_channels)
+        check_whole(name, out_channels=out_channels, num_blocks=num_blocks)
+        check_number(name, expansion=expansion)
+        levels = len(in_channels)
         if levels < 2 or out_channels % 4:
             raise ValueError(f'{name}: in_channels={list(in_channels)} has to name two levels or more, and '
                              f'out_channels={out_channels} a multiple of 4.')
@@ -56,6 +61,7 @@ class RTDETRHybridEncoder(BaseModule):
             return nn.ModuleList(
                 CSPRepLayer(2 * out_channels, out_channels, num_blocks, expansion) for _ in range(levels - 1))
 
+        self.in_channels = list(in_channels)
         self.input_proj = nn.ModuleList(ConvNorm(channels, out_channels) for channels in in_channels)
         self.lateral_convs = nn.ModuleList(
             ConvNorm(out_channels, out_channels, act=nn.SiLU) for _ in range(levels - 1))
@@ -68,9 +74,7 @@ class RTDETRHybridEncoder(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps of the backbone, fine to coarse, -> as many maps of ``out_channels``, fine to coarse."""
-        if len(inputs) != len(self.input_proj):
-            raise ValueError(f'{type(self).__name__}: got {len(inputs)} levels; in_channels asks for '
-                             f'{len(self.input_proj)}.')
+        check_levels(self, inputs, self.in_channels)
         maps = self.project(inputs)
         maps[-1] = self.attend(maps[-1])
         return self.bottom_up(self.top_down(maps))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
+from ...layers.checks import check_channels, check_levels
 from ...registry import MODELS
 
 __all__ = ['PerLevelNeck']
@@ -29,14 +30,13 @@ class PerLevelNeck(BaseModule):
 
     def __init__(self, in_channels: Sequence[int], layer: dict, init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        if not in_channels:
-            raise ValueError('PerLevelNeck: in_channels is empty; give the channels of each level.')
+        check_channels('PerLevelNeck', in_channels)
+        if not isinstance(layer, dict) or 'type' not in layer:
+            raise TypeError(f"PerLevelNeck: layer={layer!r} is no cfg; give a dict with a type, as dict(type='SE').")
         self.in_channels = list(in_channels)
         self.layers = ModuleList(MODELS.build(dict(in_channels=c, **layer)) for c in in_channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps -> maps of the same shapes."""
-        if len(inputs) != len(self.in_channels):
-            raise ValueError(f'PerLevelNeck: got {len(inputs)} levels; in_channels={self.in_channels} asks for '
-                             f'{len(self.in_channels)}.')
+        check_levels(self, inputs, self.in_channels)
         return tuple(layer(x) for layer, x in zip(self.layers, inputs))

@@ -1,0 +1,53 @@
+"""What mmdet's and mmseg's ResNet only assert of ``plugins``, told with the value and the way out."""
+import functools
+from collections.abc import Sequence
+from importlib import import_module
+
+__all__ = ['check_plugins', 'tell_wrong_plugins']
+
+POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
+EXAMPLE = "plugins=[dict(cfg=dict(type='SCSA'), position='after_conv2')]"
+
+
+def check_plugins(host: str, plugins: Sequence[dict], num_stages: int) -> None:
+    """Raise one error where ``plugins`` are not what a ResNet takes.
+
+    Args:
+        host: name of the backbone, for messages.
+        plugins: of its cfg.
+        num_stages: of the backbone.
+    """
+    if not isinstance(plugins, (list, tuple)):
+        raise TypeError(f'{host}: plugins={plugins!r} is no list; give a dict for each plugin, as in {EXAMPLE}.')
+    for plugin in plugins:
+        known = isinstance(plugin, dict) and {'cfg', 'position'} <= set(plugin) <= {'cfg', 'position', 'stages'}
+        if not known or not isinstance(plugin['cfg'], dict):
+            raise ValueError(f'{host}: {plugin!r} of plugins has to be a dict with cfg, position and, optionally, '
+                             f'stages, as in {EXAMPLE}.')
+        if plugin['position'] not in POSITIONS:
+            raise ValueError(f'{host}: position={plugin["position"]!r} is none of {POSITIONS}; for another place take '
+                             f"dict(type='WithPlugins', host='{host}', ...).")
+        stages = plugin.get('stages')
+        if stages is not None and (not isinstance(stages, (list, tuple)) or len(stages) != num_stages):
+            raise ValueError(f'{host}: stages={stages!r} has to be a list, True or False for each of the {num_stages} '
+                             'stages.')
+
+
+def tell_wrong_plugins(backbone: type) -> None:
+    """Let a toolbox's ResNet check its ``plugins`` before it builds any; it may be given again."""
+    make = backbone.make_stage_plugins
+    if getattr(make, 'checks_plugins', False):
+        return
+    basic_block = import_module(backbone.__module__).BasicBlock
+
+    @functools.wraps(make)
+    def make_stage_plugins(self, plugins, stage_idx):
+        host = type(self).__name__
+        check_plugins(host, plugins, self.num_stages)
+        if issubclass(self.block, basic_block):
+            raise ValueError(f'{host}: depth={self.depth} has BasicBlocks, which take no plugins; take '
+                             f"dict(type='WithPlugins', host='{host}', ...), or a depth of 50 or more.")
+        return make(self, plugins, stage_idx)
+
+    make_stage_plugins.checks_plugins = True
+    backbone.make_stage_plugins = make_stage_plugins
