@@ -2,21 +2,19 @@
 from ..registry import DATASETS
 from ..toolboxes import installed, stand_in
 
-__all__ = ['DigitScenesDataset', 'DigitScenesSegDataset']
+__all__ = []
 
 # `digit_scenes` is not imported here: `python -m` would then run it twice.
 if installed('mmdet'):
     from .detection import DigitScenesDataset
     from .prepared import ExDarkDataset, FLIRADASDataset, VisDroneDataset, VOCCocoDataset
-    __all__ += ['ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset']
+    __all__ += ['DigitScenesDataset', 'ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset']
 else:
-    DigitScenesDataset = stand_in('DigitScenesDataset', 'mmdet')
-    DATASETS.register_module(module=DigitScenesDataset)
-    for name in ('ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset'):
+    for name in ('DigitScenesDataset', 'ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset'):
         DATASETS.register_module(name=name, module=stand_in(name, 'mmdet'))
 
 if installed('mmseg'):
     from .segmentation import DigitScenesSegDataset
+    __all__ += ['DigitScenesSegDataset']
 else:
-    DigitScenesSegDataset = stand_in('DigitScenesSegDataset', 'mmseg')
-    DATASETS.register_module(module=DigitScenesSegDataset)
+    DATASETS.register_module(name='DigitScenesSegDataset', module=stand_in('DigitScenesSegDataset', 'mmseg'))

@@ -35,8 +35,8 @@ def contact_sheet(root, split='train', columns=6, rows=4, zoom=2):
     side = data['images'][0]['width'] * zoom
     sheet = Image.new('RGB', (columns * side, rows * side))
     for index, info in enumerate(data['images'][:columns * rows]):
-        tile = Image.open(Path(root) / split / 'images' / info['file_name'])
-        tile = tile.resize((side, side), Image.NEAREST)
+        image = Image.open(Path(root) / split / 'images' / info['file_name'])
+        tile = image.resize((side, side), Image.Resampling.NEAREST)
         pen = ImageDraw.Draw(tile)
         for ann in data['annotations']:
             if ann['image_id'] != info['id']:

@@ -52,7 +52,7 @@ def split_sources(seed):
         ``load_digits``.
     """
     rng, (_, target) = np.random.RandomState(seed), handwriting()
-    parts = dict(train=[], test=[])
+    parts: dict[str, list] = dict(train=[], test=[])
     for label in range(10):
         rows = rng.permutation(np.flatnonzero(target == label))
         cut = len(rows) * 4 // 5
@@ -78,7 +78,8 @@ def render(rng, sources, size=160):
     """
     canvas = texture(rng, size)
     owner = np.full((size, size), -1, np.int64)  # which digit a pixel shows
-    digits, full = [], []
+    digits: list[tuple[int, int]] = []  # label and row of its source
+    full: list[int] = []  # pixels, were nothing in front of it
     for kind, height, width in _plan(rng, size):
         row = sources[draw(rng, 0, len(sources))]
         shade, mask = _shape(rng, kind, row, height, width)
@@ -93,7 +94,7 @@ def render(rng, sources, size=160):
             digits.append((int(handwriting()[1][row]), int(row)))
             full.append(int(mask.sum()))
     canvas = np.clip(canvas + draw(rng, -8, 9, canvas.shape), 0, 255)
-    found = [Digit(*what, owner == k) for k, what in enumerate(digits)]
+    found = [Digit(label, row, owner == k) for k, (label, row) in enumerate(digits)]
     return Scene(canvas.astype(np.uint8), found)
 
 

@@ -2,6 +2,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     'CITYSCAPES', 'EXDARK', 'FLIR', 'IMAGENET', 'SOURCES', 'VISDRONE', 'VOC', 'MissingData', 'Source',
@@ -72,7 +73,7 @@ IMAGENET = Source(
 SOURCES = {source.name: source for source in (VISDRONE, EXDARK, FLIR, VOC, CITYSCAPES)}
 
 
-def tell_if_missing(dataset: type, source: Source, needed) -> None:
+def tell_if_missing(dataset: type[Any], source: Source, needed) -> None:
     """Let a toolbox's own data set say where its data comes from, before it looks for it.
 
     Args:

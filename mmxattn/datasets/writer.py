@@ -117,7 +117,8 @@ def _write_split(folder, split, count, size, seed):
     sources = split_sources(seed)[split]
     for kind in ('images', 'labels'):
         (folder / split / kind).mkdir(parents=True)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for index in _progress(count, f'digit scenes, {split}'):
         # a generator a scene: the first 100 of 1,000 are the first 100 of 200
         key = [seed, ('train', 'test').index(split), index]

@@ -215,7 +215,8 @@ def check_base_of_mmseg():
 
 
 def check_attention_counted():
-    torch, _ = need('torch', 'mmengine')
+    need('torch', 'mmengine')
+    import torch
     from mmengine.analysis import FlopAnalyzer
 
     class Attention(torch.nn.Module):

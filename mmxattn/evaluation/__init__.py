@@ -7,10 +7,10 @@ from ..registry import METRICS
 from ..toolboxes import installed, stand_in
 from .small_iou import small_classes
 
-__all__ = ['SmallIoUMetric', 'small_classes']
+__all__ = ['small_classes']
 
 if installed('mmseg'):
     from .small_iou_metric import SmallIoUMetric
+    __all__ += ['SmallIoUMetric']
 else:
-    SmallIoUMetric = stand_in('SmallIoUMetric', 'mmseg')
-    METRICS.register_module(module=SmallIoUMetric)
+    METRICS.register_module(name='SmallIoUMetric', module=stand_in('SmallIoUMetric', 'mmseg'))

@@ -121,7 +121,8 @@ def _windows(x: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _means(x: Tensor) -> tuple[Tensor, Tensor]:
-    return tuple(x.mean(axis, dtype=_wide(x)).to(x.dtype) for axis in (3, 2))
+    by_row, by_column = (x.mean(axis, dtype=_wide(x)).to(x.dtype) for axis in (3, 2))
+    return by_row, by_column
 
 
 def _average_pool(x: Tensor, window: tuple[int, int]) -> Tensor:

@@ -52,8 +52,8 @@ class RepVGGBlock(nn.Module):
 
     def __init__(self, channels: int, act: Callable[[], nn.Module] = nn.SiLU):
         super().__init__()
-        self.conv1 = ConvNorm(channels, channels, 3)
-        self.conv2 = ConvNorm(channels, channels, 1)
+        self.conv1: nn.Module = ConvNorm(channels, channels, 3)
+        self.conv2: nn.Module = ConvNorm(channels, channels, 1)
         self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def prepare(source: Path, target: Path, overwrite: bool = False) -> Iterator[Par
 
 def write_train_ids(files: list[Path], overwrite: bool) -> Counter:
     """Write what is not there yet; returns how many."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for file in progress(files, f'gtFine/{files[0].parents[1].name}'):
         path = file.with_name(file.name.replace('_labelIds', '_labelTrainIds'))
         if overwrite or not path.is_file():

@@ -31,8 +31,9 @@ class CocoFile:
 
     def __init__(self, classes: Sequence[str]):
         self.classes = classes
-        self.images, self.annotations = [], []
-        self.counts = Counter(images=0, objects=0)
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+        self.counts: Counter[str] = Counter(images=0, objects=0)
 
     def add_image(self, path: Path | None, name: str) -> dict | None:
         """Add an image.
@@ -45,22 +46,24 @@ class CocoFile:
             The image to which objects can be added; None where there is no such file or its header cannot be read.
         """
         if path is None or not path.is_file():
-            return self.leave_out('images that are not there')
+            self.leave_out('images that are not there')
+            return None
         try:
             with Image.open(path) as image:
                 width, height = image.size
         except OSError:
-            return self.leave_out('images that cannot be read')
+            self.leave_out('images that cannot be read')
+            return None
         self.images.append(dict(id=len(self.images) + 1, file_name=name, width=width, height=height))
         self.counts['images'] += 1
         return self.images[-1]
 
     def add_object(self, image: dict, name: str, box: Box, ignored: bool = False) -> None:
         """Add an object of class ``name``; if ``ignored``, it is neither to be found nor wrong to find."""
-        box = self.inside(image, box)
-        if box is not None:
+        inside = self.inside(image, box)
+        if inside is not None:
             self.counts['objects to ignore' if ignored else 'objects'] += 1
-            self.append(image, self.classes.index(name), box, ignored)
+            self.append(image, self.classes.index(name), inside, ignored)
 
     def add_ignored_region(self, image: dict, box: Box) -> None:
         """Add a region in which detections of any class are ignored.
@@ -68,11 +71,11 @@ class CocoFile:
         COCO's evaluation ignores class by class, so the region becomes a crowd of each. mmdet's data sets read crowds
         as ``ignored_instances``, which no sampler takes for objects.
         """
-        box = self.inside(image, box)
-        if box is not None:
+        inside = self.inside(image, box)
+        if inside is not None:
             self.counts['ignored regions'] += 1
             for label in range(len(self.classes)):
-                self.append(image, label, box, True)
+                self.append(image, label, inside, True)
 
     def leave_out(self, what: str) -> None:
         """Count something that does not go into the file."""
@@ -87,7 +90,8 @@ class CocoFile:
         width = min(box[0] + box[2], image['width']) - left
         height = min(box[1] + box[3], image['height']) - top
         if width < 1 or height < 1:
-            return self.leave_out('boxes without area in their image')
+            self.leave_out('boxes without area in their image')
+            return None
         if (left, top, width, height) != tuple(box):
             self.counts['boxes cut at the border of their image'] += 1
         return left, top, width, height

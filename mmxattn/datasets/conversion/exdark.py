@@ -62,8 +62,10 @@ def fill(images: Path, annotations: Path, names: list[tuple[str, str]], split: s
             continue
         objects = list(read(texts[key]))
         path = found.get(key)
-        image = coco.add_image(path, path and path.relative_to(images).as_posix())
-        for name_of_class, box, ignored in objects if image else ():
+        image = coco.add_image(path, path.relative_to(images).as_posix() if path else name)
+        if image is None:
+            continue
+        for name_of_class, box, ignored in objects:
             coco.add_object(image, name_of_class, box, ignored)
 
 

@@ -49,7 +49,9 @@ def fill(folder: Path, coco: CocoFile) -> None:
     images, objects = read(folder / 'coco.json')
     for key, name in progress(images, folder.name):
         image = coco.add_image(folder / name, name)
-        for label, box, ignored in objects[key] if image else ():
+        if image is None:
+            continue
+        for label, box, ignored in objects[key]:
             if label in CLASSES:
                 coco.add_object(image, label, box, ignored)
             else:

@@ -54,7 +54,9 @@ def fill(folder: Path, coco: CocoFile) -> None:
             continue
         objects = list(read(annotations))
         image = coco.add_image(path, path.name)
-        for box, score, category in objects if image else ():
+        if image is None:
+            continue
+        for box, score, category in objects:
             if category in (IGNORED_REGION, OTHERS):
                 coco.add_ignored_region(image, box)
             else:

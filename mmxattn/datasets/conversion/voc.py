@@ -56,7 +56,9 @@ def fill(lists: Sequence[Path], split: str, coco: CocoFile) -> None:
             continue
         objects = list(read(annotations))
         image = coco.add_image(folder / 'JPEGImages' / f'{name}.jpg', f'{folder.name}/JPEGImages/{name}.jpg')
-        for label, box, difficult in objects if image else ():
+        if image is None:
+            continue
+        for label, box, difficult in objects:
             coco.add_object(image, label, box, difficult)
 
 
@@ -69,11 +71,11 @@ def read(file: Path) -> Iterator[tuple]:
     for number, element in enumerate(objects, 1):
         name = element.findtext('name')
         try:
-            left, top, right, bottom = (int(float(element.findtext(f'bndbox/{side}')))
+            left, top, right, bottom = (int(float(element.findtext(f'bndbox/{side}', '')))
                                         for side in ('xmin', 'ymin', 'xmax', 'ymax'))
             if name not in CLASSES:
                 raise ValueError
-        except (ValueError, TypeError):
+        except ValueError:
             raise ValueError(f'{file}, object {number}: {name!r} has no box, or is none of {", ".join(CLASSES)}.'
                              ) from None
         yield name, (left - 1, top - 1, right - left, bottom - top), element.findtext('difficult', '0').strip() == '1'

@@ -1,5 +1,6 @@
 """Plugins in a backbone that knows nothing of them: what applies them, and what keeps them in place."""
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import update_init_info
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class PluginHook:
         self.before = before
         parent, _, self.child = name.rpartition('.')
         self.parent = backbone.get_submodule(parent)
-        self.module = None
+        self.module: nn.Module | None = None
         self.attach()
 
     def attach(self) -> None:
@@ -79,10 +80,11 @@ class PlacedPlugins(nn.Module):
 
     def __init__(self, backbone: nn.Module, hooks: Sequence[PluginHook]):
         super().__init__()
-        self.host = (backbone, )  # in a tuple, for it is no child
+        host: Any = backbone
+        self.host = (host, )  # in a tuple, for it is no child
         self.hooks = tuple(hooks)
         backbone.placed_plugins = self
-        backbone.init_weights = self.init_host
+        host.init_weights = self.init_host
         backbone.register_forward_pre_hook(self.attach)
 
     def attach(self, backbone: nn.Module, args: tuple) -> None:
