@@ -23,7 +23,7 @@ __all__ = ['NumberedBatches']
 
 class Ticket(NamedTuple):
     """One sample to load: its index in the data set, and the key of its random numbers."""
-    index: int
+    sample: int
     key: tuple
 
 
@@ -43,7 +43,7 @@ class TicketedSamples:
     def load(self, ticket: Ticket):
         with own_random_numbers():  # without workers the model draws from the same generators
             seed_generators(*ticket.key)
-            return self.dataset[ticket.index]
+            return self.dataset[ticket.sample]
 
 
 def outlive_one_sigterm() -> None:

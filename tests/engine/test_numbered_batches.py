@@ -62,7 +62,7 @@ def test_other_batch_samplers_are_numbered_too():
     sampler = DefaultSampler(data, seed=0)
     plain = [list(batch) for batch in AspectRatioBatchSampler(sampler, 2)]
     numbered = NumberedBatches(sampler, 2, batches=dict(type='mmdet.AspectRatioBatchSampler'))
-    assert [[ticket.index for ticket in batch] for batch in numbered] == plain
+    assert [[ticket.sample for ticket in batch] for batch in numbered] == plain
     keys = [ticket.key for batch in numbered for ticket in batch]
     assert len(set(keys)) == len(keys)
     assert len(numbered) == len(plain)
