@@ -24,4 +24,4 @@ def test_a_plan_that_cannot_be(plan, number, told):
 
 def test_a_plan_that_can(tmp_path):
     (tmp_path / 'a.pth').touch()
-    Plan(checkpoints=(tmp_path / 'a.pth', ) * 3, modes=()).check(3)
+    assert Plan(checkpoints=(tmp_path / 'a.pth', ) * 3, modes=()).check(3) is None

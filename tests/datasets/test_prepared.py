@@ -201,4 +201,4 @@ def test_a_data_set_derived_from_a_toolboxs_own_is_left_alone(here):
 
 
 def test_remote_data_is_not_looked_for(here):
-    SOURCES['visdrone'].check('s3://bucket/annotations.json')
+    assert SOURCES['visdrone'].check('s3://bucket/annotations.json') is None

@@ -67,7 +67,7 @@ def complete(tmp_path, monkeypatch) -> dict:
 
 
 def test_tools_are_complete(complete):
-    mmcv_wheel.check_tools(complete)
+    assert mmcv_wheel.check_tools(complete) is None
 
 
 @pytest.mark.parametrize('missing, told', [('g++', r'C\+\+ compiler'), ('Python.h', 'python3-dev')])

@@ -129,7 +129,7 @@ def test_of_a_component_in_a_config(cfg, maps, kind, words):
 @pytest.mark.parametrize('layer, maps', [(SCSA(16), (x(16, 8), )), (FINE(16), (x(16, 8), x(16, 4))),
                                          (CFSAM([16, 16]), (pyramid(16, 16), ))], ids=['SCSA', 'FINE', 'CFSAM'])
 def test_what_is_right_passes(layer, maps):
-    layer(*maps)
+    assert layer(*maps) is not None
     with torch.autocast('cpu', torch.bfloat16):
         layer(*[[y.bfloat16() for y in m] if isinstance(m, list) else m.bfloat16() for m in maps])
     layer.double().eval()

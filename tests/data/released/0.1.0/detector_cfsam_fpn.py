@@ -1,0 +1,4 @@
+_base_ = __import__('mmdet').__path__[0] + '/.mim/configs/faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+
+model = dict(neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[256] * 5, tokens_per_part=1024)])

@@ -1,0 +1,4 @@
+_base_ = __import__('mmseg').__path__[0] + '/.mim/configs/segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+
+model = dict(decode_head=dict(type='CLASegformerHead'))

@@ -1,0 +1,5 @@
+_base_ = __import__('mmseg').__path__[0] + '/.mim/configs/segformer/segformer_mit-b1_8xb2-160k_ade20k-512x512.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+
+model = dict(decode_head=dict(type='CLASegformerHead', pairs=((1, 2), (0, 3)), patch_size=1, zero_init=True))
+val_evaluator = [{{_base_.val_evaluator}}, dict(type='SmallIoUMetric')]

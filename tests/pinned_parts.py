@@ -1,0 +1,93 @@
+"""Small instances of every part, for what a checkpoint may rely on: the names and shapes of its tensors.
+
+``python tests/pinned_parts.py`` writes tests/data/checkpoint_keys/PART.txt for each part that has none yet. Files that
+are there stay: a checkpoint that somebody trained has those names.
+"""
+from pathlib import Path
+
+from torch import nn
+
+from mmxattn import layers, models
+from mmxattn.layers import rivals
+
+FOLDER = Path(__file__).parent / 'data' / 'checkpoint_keys'
+
+IN = [8, 16, 32]
+HEAD = dict(in_index=[0, 1, 2, 3], num_classes=5, align_corners=False, norm_cfg=dict(type='BN'), channels=8)
+SEGFORMER = dict(HEAD, in_channels=[4, 8, 12, 16])
+ENCODER = dict(num_layers=1, layer_cfg=dict(self_attn_cfg=dict(embed_dims=16, num_heads=2),
+                                            ffn_cfg=dict(embed_dims=16, feedforward_channels=32)))
+HYBRID = dict(in_channels=IN, out_channels=16, encoder=ENCODER, expansion=0.5)
+
+
+class Plain3x3(nn.Conv2d):
+    """Stands for mmcv's deformable convolution: a weight and a bias."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, **arguments):
+        super().__init__(in_channels, out_channels, kernel_size, padding=1)
+
+
+PARTS = {
+    # the papers in plain PyTorch
+    'fine': lambda: layers.FINE(16),
+    'fine_as-released': lambda: layers.FINE(16, attention='linear', ffn_ratio=4, modulation='direct',
+                                            position_embedding=True),
+    'fine_zero-init_unequal-channels_depthwise': lambda: layers.FINE(
+        16, kernel_size=2, zero_init=True, high_channels=8, pooling='depthwise'),
+    'cfsam': lambda: layers.CFSAM([8, 16], channels=16, depth=2, num_heads=2),
+    'scsa': lambda: layers.SCSA(16),
+    'scsa_zero-init': lambda: layers.SCSA(16, zero_init=True),
+    'scsa_unshared_batch-norm': lambda: layers.SCSA(16, shared=False, norm='BN'),
+    'cla': lambda: layers.CrossLayerAttention(8, 16, 12),
+    'cla_decoder': lambda: layers.CLADecoder([4, 8, 12, 16], 8),
+    'cla_decoder_cat': lambda: layers.CLADecoder([4, 8, 12, 16], 8, combination='cat'),
+    # what the papers compare with
+    'adafpn': lambda: rivals.AdaFPNAlignment(16),
+    'afma': lambda: rivals.AFMA(16, 5),
+    'cfam': lambda: rivals.CFAM([8, 16], 16),
+    'cpca': lambda: rivals.CPCA(16),
+    'ela': lambda: rivals.ELA(16),
+    'ema': lambda: rivals.EMA(16, groups=2),
+    'fapn': lambda: rivals.FaPNAlignment(16, deform_conv=Plain3x3),
+    'fca': lambda: rivals.FCA(16),
+    'mgc': lambda: rivals.MGC(IN, 16),
+    'mobilevit': lambda: rivals.MobileViTBlock(8, 16),
+    'sa': lambda: rivals.SA(16, 2),
+    'sni': lambda: rivals.SNI(16),
+    # as components
+    'fine-fpn': lambda: models.FINEFPN(IN, 16, num_outs=4),
+    'fine-pafpn': lambda: models.FINEPAFPN(IN, 16, num_outs=4),
+    'fine-yolox-pafpn': lambda: models.FINEYOLOXPAFPN(IN, 16, num_csp_blocks=1),
+    'fine-cspnext-pafpn': lambda: models.FINECSPNeXtPAFPN(IN, 16, num_csp_blocks=1),
+    'fine-hybrid-encoder': lambda: models.FINEHybridEncoder(**HYBRID),
+    'mgc-hybrid-encoder': lambda: models.MGCHybridEncoder(**HYBRID),
+    'mgc-fpn': lambda: models.MGCFPN(IN, 16, num_outs=3),
+    'cfsam-neck': lambda: models.CFSAMNeck([8, 16], channels=16, depth=1, num_heads=2),
+    'cfam-neck': lambda: models.CFAMNeck([8, 16], channels=16),
+    'resnet_scsa': lambda: models.WithPlugins(
+        'mmdet.ResNet', [dict(cfg=dict(type='SCSA'), before=r'layer4\.\d+\.conv3')], depth=50, base_channels=8),
+    'cla-segformer-head': lambda: models.CLASegformerHead(**SEGFORMER),
+    'cla-segformer-head_zero-init': lambda: models.CLASegformerHead(**SEGFORMER, zero_init=True),
+    'cla-uper-head': lambda: models.CLAUPerHead(**SEGFORMER, pool_scales=(1, 2)),
+    'cla-fpn-head': lambda: models.CLAFPNHead(**dict(HEAD, in_channels=[6] * 4), feature_strides=[4, 8, 16, 32]),
+    'afma-segformer-head': lambda: models.AFMASegformerHead(**SEGFORMER),
+}
+
+
+def keys_of(name: str) -> list[str]:
+    """The tensors of a part as lines: name, shape."""
+    return [f'{key} {"x".join(map(str, tensor.shape)) or "scalar"}'
+            for key, tensor in sorted(PARTS[name]().state_dict().items())]
+
+
+def main():
+    FOLDER.mkdir(exist_ok=True)
+    for name in PARTS:
+        file = FOLDER / f'{name}.txt'
+        if not file.exists():
+            file.write_text(''.join(f'{line}\n' for line in keys_of(name)))
+            print(f'{file}: {len(keys_of(name))} tensors')
+
+
+if __name__ == '__main__':
+    main()
