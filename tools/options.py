@@ -1,6 +1,7 @@
 """What tools/train.py and tools/test.py share: the options of OpenMMLab's own tools, and processes without a GPU."""
 import argparse
 import os
+import subprocess
 from pathlib import Path
 
 import torch
@@ -41,17 +42,29 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
 
 def start_processes(config: Config) -> None:
-    """Make ``--launcher pytorch`` work on a machine without GPU; elsewhere do nothing.
+    """Make ``--launcher pytorch`` and ``slurm`` work on a machine without GPU; elsewhere do nothing.
 
-    mmengine's launcher asks for a CUDA device unless the process group is there already, its default wrapper names one,
+    mmengine's launchers ask for a CUDA device unless the process group is there already, its default wrapper names one,
     and synchronised batch norm exists on GPUs only.
     """
-    if config.launcher != 'pytorch' or torch.cuda.is_available():
+    if config.launcher not in ('pytorch', 'slurm') or torch.cuda.is_available():
         return
-    torch.distributed.init_process_group('gloo')
+    if config.launcher == 'slurm':
+        name_process_after_slurm()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
                                     find_unused_parameters=config.get('find_unused_parameters', False))
     replace_type(config.model, 'SyncBN', 'BN')
+
+
+def name_process_after_slurm() -> None:
+    """What torch asks for of a process, from what srun says of it; as mmengine's launcher does."""
+    slurm = {name: os.environ[f'SLURM_{name}'] for name in ('PROCID', 'NTASKS', 'LOCALID', 'NODELIST')}
+    hosts = subprocess.check_output(['scontrol', 'show', 'hostname', slurm['NODELIST']], text=True)
+    os.environ.update(RANK=slurm['PROCID'], WORLD_SIZE=slurm['NTASKS'], LOCAL_RANK=slurm['LOCALID'])
+    os.environ.setdefault('MASTER_ADDR', hosts.split()[0])
+    os.environ.setdefault('MASTER_PORT', '29500')
 
 
 def replace_type(node, old: str, new: str) -> None:

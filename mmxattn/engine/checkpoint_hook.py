@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapper
 
 from ..registry import HOOKS
 from .files import cut_short, newest_checkpoint, sweep_parts, write_whole
@@ -20,8 +21,9 @@ class ResumableCheckpointHook(CheckpointHook):
     """CheckpointHook that never loses the newest whole checkpoint, and writes one when SIGTERM comes.
 
     - Files are written beside their place and renamed; ``last_checkpoint`` follows, and what is one too many goes last.
-    - SIGTERM: the step under way is ended, ``stopped.pth`` written, and the process exits with 143. During validation
-      nothing is written: the run goes on from the checkpoint before it.
+    - SIGTERM: the step under way is ended (where gradients are accumulated, all steps up to the update),
+      ``stopped.pth`` written, and the process exits with 143. During validation nothing is written: the run goes on
+      from the checkpoint before it.
     - ``resume=True`` takes the newest checkpoint that is whole; one that is cut short is named and left.
 
     Arguments are CheckpointHook's; with ``backend_args`` of your own, files are written by that backend and its rules.
@@ -62,7 +64,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if isinstance(runner.train_loop, ResumableEpochLoop):
             runner.message_hub.update_info('batches_of_epoch', (batch_idx + 1, len(runner.train_dataloader)))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if self.stop.agreed():
+        if updates(runner) and self.stop.agreed():
             self.write_and_exit(runner)
 
     def after_train_epoch(self, runner) -> None:
@@ -102,3 +104,9 @@ class ResumableCheckpointHook(CheckpointHook):
     def sweep(self) -> None:
         if is_main_process() and hasattr(self.file_backend, 'sweep'):
             self.file_backend.sweep()
+
+
+def updates(runner) -> bool:
+    """Whether the last step has updated the weights: else its gradients wait, and no checkpoint has them."""
+    wrapper = runner.optim_wrapper
+    return wrapper.should_update() if isinstance(wrapper, OptimWrapper) else True

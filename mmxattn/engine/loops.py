@@ -1,10 +1,8 @@
 """mmengine's two training loops, able to begin where a run was stopped.
 
 EpochBasedTrainLoop begins the stopped epoch again, with the step count and the schedule already advanced.
-IterBasedTrainLoop loads everything that was trained once more: hours, in a run of 80,000 steps.
+IterBasedTrainLoop loads everything that was trained once more: hours, in a run of 80,000 steps (OneDL's does not).
 """
-from itertools import chain, repeat
-
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..registry import LOOPS
@@ -77,6 +75,23 @@ class ResumableIterLoop(IterBasedTrainLoop):
         batches = numbered_batches(self)
         if self._iter > 0 and batches.endless:
             batches.skip(self._iter)
-            restarted = type(self.dataloader_iterator)(self.dataloader)
-            self.dataloader_iterator = chain(repeat(None, self._iter), restarted)  # mmengine drops as many
+            self.dataloader_iterator = InPlace(type(self.dataloader_iterator)(self.dataloader), self._iter)
         return super().run()
+
+
+class InPlace:
+    """An iterator that already is where a loop is about to move it: so many of the loop's moves do nothing.
+
+    mmengine moves it by ``next``, OneDL's by ``skip_iter``.
+    """
+
+    def __init__(self, iterator, moves: int):
+        self.iterator, self.moves = iterator, moves
+
+    def __next__(self):
+        if self.moves == 0:
+            return next(self.iterator)
+        self.moves -= 1
+
+    def skip_iter(self, moves: int) -> None:
+        self.moves -= moves

@@ -212,3 +212,25 @@ def test_signals_are_given_back_and_the_next_checkpoint_replaces_the_stops(tmp_p
     toy_runner(toy_recipe(tmp_path, resume=True)).train()
     assert signal.getsignal(signal.SIGTERM) is handler
     assert not (tmp_path / 'stopped.pth').exists()
+
+
+@pytest.mark.parametrize('at, stops', [(7, 8), (8, 8)])
+def test_accumulated_gradients_and_averaged_weights(tmp_path, at, stops):
+    """A run with both; SIGTERM before an update waits for it, as the gradients are in no checkpoint."""
+    def recipe(name, **changes):
+        config = toy_recipe(tmp_path / name, **{'optim_wrapper.accumulative_counts': 2, **changes})
+        config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+        return config
+
+    toy_runner(recipe('whole')).train()
+    handler = signal.getsignal(signal.SIGTERM)
+    stopped = toy_runner(recipe('stopped'), Seen(lambda: os.kill(os.getpid(), signal.SIGTERM), at=at))
+    with pytest.raises(SystemExit):
+        stopped.train()
+    signal.signal(signal.SIGTERM, handler)
+    assert stopped.iter + 1 == stops
+    toy_runner(recipe('stopped', resume=True)).train()
+    whole, resumed = (torch.load(tmp_path / name / 'epoch_3.pth') for name in ('whole', 'stopped'))
+    for weights in ('state_dict', 'ema_state_dict'):
+        assert whole[weights].keys() == resumed[weights].keys()
+        assert all(torch.equal(whole[weights][name], resumed[weights][name]) for name in whole[weights])

@@ -1,4 +1,5 @@
 """The smallest run that has everything a checkpoint has: for what the engine does with files, signals and loops."""
+import os
 import time
 
 import numpy as np
@@ -7,7 +8,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
@@ -18,14 +19,15 @@ import mmxattn.engine
 class ToyModel(BaseModel):
     """One weight a feature; dropout."""
 
-    def __init__(self):
+    def __init__(self, dropout=0.5):
         super().__init__()
+        self.dropout = dropout
         self.layer = nn.Linear(4, 1)
 
     def forward(self, inputs, mode='tensor'):
         x = torch.stack(inputs).float()
         if mode == 'loss':
-            return dict(loss=self.layer(nn.functional.dropout(x)).square().mean())
+            return dict(loss=self.layer(nn.functional.dropout(x, self.dropout)).square().mean())
         return [x.sum()]
 
 
@@ -69,8 +71,20 @@ class Seen(Hook):
             self.then()
 
 
-def toy_recipe(folder, max_epochs=3, **changes) -> Config:
-    """Epochs of six batches of two; everything that resuming needs."""
+@HOOKS.register_module(force=True)
+class SignalOnce(Hook):
+    """Sends a signal to its process after a step."""
+
+    def __init__(self, step, number):
+        self.step, self.number = step, number
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def plain_recipe(folder, max_epochs=3, **changes) -> Config:
+    """Epochs of six batches of two."""
     config = Config(dict(
         model=dict(type='ToyModel'),
         train_dataloader=dict(batch_size=2, num_workers=0, dataset=dict(type='ToyNumbers'),
@@ -81,6 +95,12 @@ def toy_recipe(folder, max_epochs=3, **changes) -> Config:
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
         randomness=dict(seed=5), work_dir=str(folder), log_level='ERROR', default_scope='mmengine'))
     config.merge_from_dict(changes)
+    return config
+
+
+def toy_recipe(folder, max_epochs=3, **changes) -> Config:
+    """The same with everything that resuming needs."""
+    config = plain_recipe(folder, max_epochs, **changes)
     mmxattn.engine.make_resumable(config)
     return config
 

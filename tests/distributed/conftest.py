@@ -1,0 +1,5 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # small_hosts
+sys.path.append(str(Path(__file__).parents[1] / 'engine'))  # toy
