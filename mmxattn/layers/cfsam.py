@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_channels, check_flags, check_maps, check_number, check_option, check_whole
+from .memory_format import in_format_of
 from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
-from .tracing import is_traced
+from .tracing import ceil_div, is_traced, known_equal, split
 
 __all__ = ['CFSAM']
 
@@ -166,29 +167,30 @@ class CFSAM(nn.Module):
         """How many parts a sequence of N tokens is dealt out to; never more than there are tokens."""
         parts = self.num_parts
         if self.tokens_per_part is not None:
-            parts = max(parts, -(-num_tokens // self.tokens_per_part))
+            parts = max(parts, ceil_div(num_tokens, self.tokens_per_part))
         return min(parts, num_tokens)
 
     def global_features(self, tokens: Tensor) -> Tensor:
         """Partition, Transformer, Combine (Eq. 2 to 4): (B, N, C) -> (B, N, C)."""
         length = tokens.shape[1]
         parts = self.parts(length)
-        x = resample(tokens, -(-length // parts) * parts)
+        x = resample(tokens, ceil_div(length, parts) * parts)
         x = x.unflatten(1, (-1, parts))  # (B, N/P, P, C): token n in part n mod P
-        x = torch.cat([self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)], dim=2)
+        if x.device.type != 'cpu' or is_traced():
+            x = self.transform(x)
+        else:
+            x = torch.cat([self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)], dim=2)
         return resample(x.flatten(1, 2), length)
 
     def transform(self, x: Tensor) -> Tensor:
         """The blocks, within each part alone: (B, N/P, p, C) -> the same."""
-        batch = x.shape[0]
+        batch, parts = x.shape[0], x.shape[2]
         x = self.blocks(x.transpose(1, 2).flatten(0, 1))  # (B*p, N/P, C)
-        return x.unflatten(0, (batch, -1)).transpose(1, 2)
+        return x.unflatten(0, (batch, parts)).transpose(1, 2)
 
     def parts_at_once(self, x: Tensor) -> int:
-        """How many parts of (B, N/P, P, C) go through all blocks before the next ones: as many as caches hold."""
-        if x.device.type != 'cpu' or is_traced():
-            return x.shape[2]
-        return max(1, TOKENS_AT_ONCE // (x.shape[0] * x.shape[1]))
+        """How many parts of (B, N/P, P, C) go through all blocks before the next ones: what a CPU's caches hold."""
+        return max(1, TOKENS_AT_ONCE // max(1, x.shape[0] * x.shape[1]))
 
     def fuse(self, before: Tensor, after: Tensor) -> Tensor:
         """Eq. 5, a convolution over both, concatenated: the sum of one over each. Twice (B, N, C) -> (B, N, C)."""
@@ -207,16 +209,19 @@ class CFSAM(nn.Module):
         tokens = torch.cat([extract(x) for extract, x in zip(self.local, maps)], dim=1)  # Eq. 1: (B, N, C)
         tokens = self.relate(tokens)
         sizes = [x.shape[2:] for x in maps]
-        levels = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
+        levels = split(tokens.transpose(1, 2), [height * width for height, width in sizes], dim=2)
         out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]
-        return [x + y for x, y in zip(maps, out)] if self.residual else out
+        return [x + y if self.residual else in_format_of(y, like=x) for x, y in zip(maps, out)]
 
 
 def resample(tokens: Tensor, length: int) -> Tensor:
     """Linear interpolation of a sequence to another length: (B, N, C) -> (B, length, C)."""
-    if tokens.shape[1] == length:
+    if known_equal(tokens.shape[1], length):
         return tokens
-    # as a map of one column whose channels are last in memory: the one-dimensional form takes no such order
-    column = tokens.unsqueeze(2).permute(0, 3, 1, 2)  # (B, C, N, 1)
-    column = F.interpolate(column, size=(length, 1), mode='bilinear', align_corners=False)
-    return column.permute(0, 2, 3, 1).squeeze(2)
+    count = tokens.shape[1]
+    # in whole numbers: positions in single precision are off by hundredths of a token where there are 90,000 of them
+    places = ((2 * torch.arange(length, device=tokens.device) + 1) * count - length).clamp(min=0)  # in 2 * length-ths
+    left = places // (2 * length)
+    right = (left + 1).clamp(max=count - 1)
+    share = ((places - left * (2 * length)).float() / (2 * length)).to(tokens.dtype).unsqueeze(1)
+    return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), share)

@@ -17,6 +17,7 @@ Beside the paper's text:
   a 1x1 convolution of the map, its patches taken for channels, whose weights come from the data. Nothing of size
   N_i x N_j is made. And since A = Conv1x1(F_i) is linear too, its weights go into these where F_i has fewer channels
   than A. For patches larger than a pixel the cheaper of the two orders is taken, by counting;
+* three maps are multiplied: under autocast this is done in single precision, and in float16 the output saturates;
 * maps that d does not divide are padded with zeros on the right and at the bottom.
 """
 from collections.abc import Callable, Sequence
@@ -26,7 +27,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_flags, check_map, check_option, check_whole
-from .tracing import is_traced
+from .half_precision import map_dtype, saturate, without_autocast
+from .memory_format import in_format_of
+from .tracing import ceil_div, is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
 
@@ -53,18 +56,24 @@ def to_patches(x: Tensor, size: int) -> Tensor:
 
 def from_patches(x: Tensor, size: int, height: int, width: int) -> Tensor:
     """The inverse of :func:`to_patches`: (B, C, N, d*d) -> (B, C, H, W)."""
-    columns = -(-width // size)
+    columns = ceil_div(width, size)
     x = x.unflatten(3, (size, size)).unflatten(2, (-1, columns)).transpose(3, 4)  # (B, C, H/d, d, W/d, d)
     return x.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
 
 
 def pixel_unshuffle(x: Tensor, size: int) -> Tensor:
     """(B, C, H, W) -> (B, C*d*d, H/d, W/d)."""
+    if x.shape[0] == 0:  # which PyTorch gives back with C channels
+        batch, channels, height, width = x.shape
+        return x.reshape(batch, channels * size**2, height // size, width // size)
     return x if size == 1 else F.pixel_unshuffle(x, size)
 
 
 def pixel_shuffle(x: Tensor, size: int) -> Tensor:
     """The inverse of :func:`pixel_unshuffle`."""
+    if x.shape[0] == 0:
+        batch, channels, height, width = x.shape
+        return x.reshape(batch, channels // size**2, height * size, width * size)
     return x if size == 1 else F.pixel_shuffle(x, size)
 
 
@@ -161,7 +170,8 @@ class CrossLayerAttention(nn.Module):
         """As :meth:`correlate_first`: on a CPU as many rows of patches at a time as its caches hold."""
         if fine.device.type != 'cpu' or is_traced():
             return self.correlate_first(fine, key, value)
-        in_a_row = fine.shape[0] * -(-fine.shape[3] // self.patch_size) * max(key.shape[2], self.patch_size**2)
+        columns = ceil_div(fine.shape[3], self.patch_size)
+        in_a_row = max(1, fine.shape[0]) * columns * max(key.shape[2], self.patch_size**2)
         rows = max(1, STRIP // (in_a_row * max(self.mix.weight.shape[:2])))
         strips = fine.split(rows * self.patch_size, dim=2)
         return torch.cat([self.correlate_first(strip, key, value) for strip in strips], dim=2)
@@ -171,16 +181,17 @@ class CrossLayerAttention(nn.Module):
         weights = torch.einsum('bcnp,benq->beqcp', key, value)  # G: (B, E, d*d, C_j, d*d)
         weights = weights * self.mix.weight.view(*self.mix.weight.shape[:2], 1).unsqueeze(1)
         constant = self.mix.bias.view(-1, 1) * value.sum(2)  # (B, E, d*d)
+        in_weights = self.folds_projection and not is_traced()  # exporters make scatters of an assignment to a slice
         if self.folds_projection:
             weights = torch.einsum('beqcp,cf->beqfp', weights, self.projection())
-            # added once a patch: its first pixel, which is never padding, has a one
+        if in_weights:  # added once a patch: its first pixel, which is never padding, has a one
             weights[..., -1, 0] += constant
-        else:
+        if not self.folds_projection:
             fine = torch.einsum('cf,bfhw->bchw', self.projection(), fine)
         height, width = fine.shape[2:]
         fine = pixel_unshuffle(pad_to_patches(fine, self.patch_size), self.patch_size)
         x = torch.bmm(weights.flatten(3).flatten(1, 2), fine.flatten(2))
-        if not self.folds_projection:
+        if not in_weights:
             x = x + constant.flatten(1).unsqueeze(2)
         return pixel_shuffle(x.unflatten(2, fine.shape[2:]), self.patch_size)[:, :, :height, :width]
 
@@ -198,9 +209,15 @@ class CrossLayerAttention(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
         self.check(fine, coarse, embedding)
+        with without_autocast(fine):
+            out = self.product(*(x.to(self.mix.weight.dtype) for x in (fine, coarse, embedding)))
+        return saturate(in_format_of(out, like=fine), map_dtype(fine))
+
+    def product(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
+        """Eq. 1 and 2, in the cheaper order."""
         size = self.patch_size
         key, value = to_patches(coarse, size), to_patches(embedding, size)
-        num_fine, num_coarse = -(-fine.shape[2] // size) * -(-fine.shape[3] // size), key.shape[2]
+        num_fine, num_coarse = ceil_div(fine.shape[2], size) * ceil_div(fine.shape[3], size), key.shape[2]
         if self.normalisation:  # the two scales go onto the smaller operands, before any product
             key = key / size**2
             value = value / num_coarse

@@ -14,6 +14,7 @@ Beside the paper's text:
 * the other attentions of Table 3 are in ``fine_attention.py``; its first row, vanilla, is ``sampling_ratio=1``;
 * the authors' first public code is reached by ``attention='linear', ffn_ratio=4, modulation='direct',
   position_embedding=True``;
+* the modulation map is about as large as the low map, so their product goes with its square: in float16 it saturates;
 * ``zero_init`` (not in the paper) scales the modulation map by a learnable vector that starts at zero.
 """
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from .checks import check_flags, check_number, check_option, check_pair, check_whole
 from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
+from .half_precision import saturate
 from .older_torch import RMSNorm
 from .token_linear import TokenLinear
 
@@ -194,5 +196,5 @@ class FINE(nn.Module):
         if self.modulation == 'none':
             return modulation
         if self.modulation == 'direct':
-            return low * modulation
-        return torch.addcmul(low, low, modulation)  # Eq. 9
+            return saturate(low * modulation, low.dtype)
+        return saturate(torch.addcmul(low, low, modulation), low.dtype)  # Eq. 9

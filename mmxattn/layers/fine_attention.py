@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .half_precision import single_precision, without_autocast
+from .tracing import ceil_div
+
 __all__ = ['area_attention', 'linear_attention', 'softmax_attention', 'window_attention']
 
 Grid = tuple[int, int]
@@ -29,8 +32,11 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid: Grid) -> Tensor:
     """SimA's: Q and K divided by their L1 norm over tokens instead of the softmax, then Q (K^T V)."""
-    q, k = (F.normalize(x, p=1, dim=2, eps=1e-6) for x in (q, k))
-    return q @ (k.transpose(2, 3) @ v)
+    dtype = v.dtype
+    with without_autocast(v):  # gradients to what is normalised are as much larger as the norms are
+        q, k, v = (single_precision(x) for x in (q, k, v))
+        q, k = (F.normalize(x, p=1, dim=2, eps=1e-6) for x in (q, k))
+        return (q @ (k.transpose(2, 3) @ v)).to(dtype)
 
 
 def area_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid: Grid, areas: int = 4) -> Tensor:
@@ -70,7 +76,7 @@ def to_windows(x: Tensor, grid: Grid, window: int) -> Tensor:
 
 def from_windows(x: Tensor, grid: Grid, window: int) -> Tensor:
     """The inverse of ``to_windows``, without what hung over."""
-    rows, columns = (-(-side // window) for side in grid)
+    rows, columns = (ceil_div(side, window) for side in grid)
     x = x.unflatten(2, (window, window)).unflatten(0, (-1, rows, columns))  # (B, rows, columns, h, M, M, d)
     x = x.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3)  # (B, h, rows*M, columns*M, d)
     return x[:, :, :grid[0], :grid[1]].flatten(2, 3)

@@ -2,12 +2,27 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ['RMSNorm', 'is_compiling']
+__all__ = ['RMSNorm', 'autocast_dtype', 'is_compiling']
 
 if hasattr(torch.compiler, 'is_compiling'):
     from torch.compiler import is_compiling
 else:  # torch < 2.3
     from torch._dynamo import is_compiling
+
+if hasattr(torch, 'get_autocast_dtype'):
+
+    def autocast_dtype(device_type: str) -> torch.dtype | None:
+        """The type that autocast computes in on a kind of device, None where it is off."""
+        if not torch.amp.is_autocast_available(device_type) or not torch.is_autocast_enabled(device_type):
+            return None
+        return torch.get_autocast_dtype(device_type)
+else:  # torch < 2.4
+
+    def autocast_dtype(device_type: str) -> torch.dtype | None:
+        """The type that autocast computes in on a kind of device, None where it is off."""
+        if device_type == 'cpu':
+            return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+        return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
 
 
 class PlainRMSNorm(nn.Module):

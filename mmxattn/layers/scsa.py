@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .checks import check_flags, check_map, check_option, check_whole
 from .gated_maps import axis_means, gate_and_pool, gate_channels
+from .group_norm import GroupNorm
 
 __all__ = ['SCSA']
 
@@ -115,7 +116,7 @@ class SCSA(nn.Module):
             if norm is not None:
                 self.norm_h, self.norm_w = (sequence_norm(norm, channels, groups) for _ in range(2))
         if channel:
-            self.norm = nn.GroupNorm(1, channels)
+            self.norm = GroupNorm(1, channels)
             self.q, self.k, self.v = (nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3))
         if zero_init:
             self.reset_parameters()
@@ -212,7 +213,7 @@ def check_kernel_sizes(kernel_sizes: Sequence[int]) -> None:
 def sequence_norm(norm: str, channels: int, groups: int) -> nn.Module:
     """A norm of sequences (B, C, L)."""
     if norm == 'GN':
-        return nn.GroupNorm(groups, channels)
+        return GroupNorm(groups, channels)
     return nn.BatchNorm1d(channels) if norm == 'BN' else ChannelNorm(channels)
 
 

@@ -1,11 +1,35 @@
 """Whether a compiler or an exporter looks on: it fuses operators by itself, and is given the plain ones."""
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from .older_torch import is_compiling
 
-__all__ = ['is_traced']
+__all__ = ['ceil_div', 'is_traced', 'known_equal', 'split']
 
 
 def is_traced() -> bool:
     """Whether operators are recorded (torch.compile, torch.export, torch.jit.trace), and not only carried out."""
     return is_compiling() or torch.jit.is_tracing()
+
+
+def known_equal(a: int, b: int) -> bool:
+    """``a == b``; of sizes that a graph leaves open only what holds for all of them, so that it is built into none."""
+    if not is_traced():
+        return a == b
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
+    return statically_known_true(a == b)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up. Not -(-a // b): ONNX divides whole numbers toward zero, and exporters leave it at that."""
+    return (a + b - 1) // b
+
+
+def split(x: Tensor, sizes: Sequence[int], dim: int) -> Sequence[Tensor]:
+    """``x.split(sizes, dim)``; to exporters as slices, for ONNX makes a sequence of a split, which TensorRT has not."""
+    if not is_traced():
+        return x.split(sizes, dim)
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [x.narrow(dim, start, size) for start, size in zip(starts, sizes)]

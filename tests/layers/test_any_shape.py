@@ -1,0 +1,78 @@
+"""Any batch, any height and width from 1 up, any order in memory, with and without gradients: the same numbers."""
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import parts
+from mmxattn.layers.memory_format import in_format_of
+
+PARTS = pytest.mark.parametrize('part', parts.PARTS.values(), ids=parts.PARTS)
+SIDES = st.integers(1, 23)
+ORDERS = {
+    'channels last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'columns first': lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    'every other': lambda x: torch.stack((x, torch.full_like(x, torch.nan)), 4)[..., 0],
+    'a slice': lambda x: torch.cat((torch.full_like(x, torch.nan), x), 1)[:, x.shape[1]:],
+}
+
+
+def sizes_of(fine, smaller):
+    """A fine size and one that is smaller by any number of pixels, not by a factor."""
+    return fine, tuple(max(1, side - less) for side, less in zip(fine, smaller))
+
+
+@PARTS
+@settings(max_examples=12, deadline=None, database=None, derandomize=True)
+@given(fine=st.tuples(SIDES, SIDES), smaller=st.tuples(SIDES, SIDES), batch=st.integers(1, 3),
+       order=st.sampled_from(sorted(ORDERS)), grad=st.booleans())
+def test_any_map_in_any_order(part, fine, smaller, batch, order, grad):
+    call, maps = part.build(), part.maps(sizes_of(fine, smaller), batch)
+    strange = [ORDERS[order](x).requires_grad_(grad) for x in maps]
+    with torch.set_grad_enabled(grad):
+        outs, rights = call(strange), call([x.requires_grad_(grad) for x in maps])
+    # shapes come from the paper's equations: levels keep their own, CLA gives its embedding's channels on the fine grid
+    shapes = [x.shape for x in maps] if part.takes_list else [(batch, part.channels[-1], *fine)]
+    assert [x.shape for x in outs] == shapes
+    for out, right in zip(outs, rights):
+        assert torch.allclose(out, right, rtol=1e-4, atol=1e-5) and out.requires_grad == grad
+    if not grad:
+        return
+    for x in (outs, rights):
+        sum(y.square().sum() for y in x).backward()
+    for x, right in zip(strange, maps):
+        assert torch.allclose(x.grad, right.grad, rtol=1e-3, atol=1e-4 * right.grad.abs().max().item())
+
+
+@PARTS
+def test_frozen_weights_still_pass_gradients_on(part):
+    call, maps = part.build(), part.maps(((9, 7), (4, 5)))
+    call.layer.requires_grad_(False)
+    sum(x.sum() for x in call([x.requires_grad_() for x in maps])).backward()
+    assert all(x.grad.abs().max() > 0 for x in maps)
+    assert all(p.grad is None for p in call.layer.parameters())
+
+
+@PARTS
+def test_an_empty_batch_passes_as_it_does_through_convolutions(part):
+    for sizes in (((9, 7), (4, 5)), ((16, 16), (16, 15))):
+        call, maps = part.build(), [x.requires_grad_() for x in part.maps(sizes, batch=0)]
+        outs = call(maps)
+        assert [x.shape for x in outs] == [(0, *x.shape[1:]) for x in call(part.maps(sizes, batch=1))]
+        sum(x.sum() for x in outs).backward()
+        assert all(x.grad.shape == x.shape for x in maps)
+        assert all(p.grad is not None and not p.grad.any() for p in call.layer.parameters())
+
+
+@PARTS
+@pytest.mark.parametrize('order', [torch.contiguous_format, torch.channels_last])
+def test_maps_leave_in_the_order_they_came_in(part, order):
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            outs = part.build()([x.contiguous(memory_format=order) for x in part.maps(((9, 7), (4, 5)))])
+        assert all(x.is_contiguous(memory_format=order) for x in outs)
+
+
+def test_a_map_of_one_pixel_has_any_order_and_is_not_copied():
+    x = torch.randn(2, 8, 1, 1)
+    assert in_format_of(x, like=torch.randn(2, 8, 1, 1)).data_ptr() == x.data_ptr()
