@@ -10,7 +10,10 @@ from mmengine.model import Sequential
 
 from .toolboxes import installed
 
-__all__ = ['apply']
+__all__ = ['LOADS_WEIGHTS_ONLY', 'apply', 'unreadable']
+
+# PyTorch >= 2.6 loads tensors and plain containers only, unless told otherwise.
+LOADS_WEIGHTS_ONLY = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6)
 
 
 def history_buffer_method(owner: type, name: str):
@@ -28,7 +31,7 @@ def allow_checkpoint_types() -> None:
     scalars beside them, so ``mim test`` and ``--resume`` end in an UnpicklingError. The protection stays on, and just
     these types pass. Goes when mmengine allows them itself.
     """
-    if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 6):
+    if not LOADS_WEIGHTS_ONLY:
         return  # it restricts nothing by default, and 2.4 takes no names for what is allowed
     reconstruct = np.empty(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
@@ -40,6 +43,53 @@ def allow_checkpoint_types() -> None:
     for package in ('numpy.core', 'numpy._core'):
         torch.serialization.add_safe_globals([(reconstruct, f'{package}.multiarray._reconstruct'),
                                               (scalar, f'{package}.multiarray.scalar')])
+
+
+def keep_the_protection_on() -> None:
+    """Keep mmengine from running what is in a checkpoint.
+
+    ``torch.hub``, by which mmengine loads an address, has the protection off by default. And onedl-mmengine 0.10.9 lets
+    any ``getattr`` pass, and loads once more without protection whatever PyTorch has refused. Goes when neither does.
+    """
+    from mmengine.runner import checkpoint
+    if not LOADS_WEIGHTS_ONLY:
+        return
+    if hasattr(checkpoint, 'load_url'):
+        checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
+    if not hasattr(checkpoint, '_safe_torch_load'):
+        return
+    torch.serialization.add_safe_globals([slice])  # its own list has it beside what is allowed above
+
+    def _safe_torch_load(file, map_location=None, weights_only=True):
+        return torch.load(file, map_location=map_location, weights_only=weights_only)
+
+    checkpoint._safe_torch_load = _safe_torch_load
+
+
+def unreadable(path, error: Exception) -> ValueError:
+    """What to say of a checkpoint that torch cannot read; its own text recommends to switch the protection off."""
+    why = ('it is no file of tensors, or would run code when it is loaded' if isinstance(error, pickle.UnpicklingError)
+           else 'it is cut short or damaged')
+    return ValueError(f'The checkpoint {path} cannot be read: {why}. Give one that training wrote.')
+
+
+def name_unreadable_checkpoints() -> None:
+    """Let mmengine say which checkpoint cannot be read, and what to do. Goes when mmengine names the file itself."""
+    from mmengine.runner import checkpoint, runner
+    load = checkpoint._load_checkpoint
+
+    @functools.wraps(load)
+    def _load_checkpoint(filename, *args, **kwargs):
+        try:
+            return load(filename, *args, **kwargs)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise unreadable(filename, error) from error
+        except RuntimeError as error:
+            if 'PytorchStreamReader' not in str(error):
+                raise
+            raise unreadable(filename, error) from error
+
+    checkpoint._load_checkpoint = runner._load_checkpoint = _load_checkpoint
 
 
 def give_ssd_head_its_loss_cls() -> None:
@@ -140,6 +190,8 @@ def apply() -> None:
     """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
     from .models.plugins.stock_places import tell_wrong_plugins
     allow_checkpoint_types()
+    keep_the_protection_on()
+    name_unreadable_checkpoints()
     load_stock_neck_into_chain()
     tell_where_data_comes_from()
     if installed('mmdet'):

@@ -79,7 +79,10 @@ def main():
 
 
 def run(args):
+    from given import check_work_dir
+
     from mmxattn.analysis import Plan, compare, print_tables  # here, for they take seconds to import: --help does not
+    check_work_dir(args.work_dir)
     plan = Plan(checkpoints=tuple(args.checkpoints or ()), train=args.train, seeds=tuple(args.seeds),
                 modes=tuple(args.modes), batch_sizes=tuple(args.batch_sizes), turns=args.turns, budget=args.budget,
                 resamples=args.resamples, looks=not args.no_looks)

@@ -51,9 +51,12 @@ def main():
 
 
 def run(args, configs):
+    from given import check_work_dir
+
     from mmxattn.analysis import Plan, compare, print_tables  # here: they take seconds to import
     from mmxattn.datasets.digit_scenes import write
 
+    check_work_dir(args.work_dir)
     write()
     result = compare(configs, args.work_dir, args.part, Plan(train=True), options=args.cfg_options)
     print_tables(result)

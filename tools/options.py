@@ -10,6 +10,7 @@ import torch.distributed
 from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv')
+from given import check_work_dir, read_config  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402  (after the sentence that says what is missing)
 
 __all__ = ['load_config', 'option_parser', 'replace_type', 'start_processes']
@@ -31,13 +32,15 @@ def option_parser(description: str) -> argparse.ArgumentParser:
 
 def load_config(arguments: argparse.Namespace) -> Config:
     """The recipe with the overriding options merged in; its work_dir and launcher are set."""
-    config = Config.fromfile(arguments.config)
+    config = read_config(arguments.config, arguments.cfg_options)
     config.launcher = arguments.launcher
-    if arguments.cfg_options:
-        config.merge_from_dict(arguments.cfg_options)
     if arguments.work_dir or not config.get('work_dir'):
         config.work_dir = arguments.work_dir or str(Path('work_dirs') / Path(arguments.config).stem)
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
+    try:
+        check_work_dir(config.work_dir)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     return config
 
 

@@ -2,6 +2,10 @@
 from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
 
 # isort: split
+from pathlib import Path
+
+from given import check_checkpoint
+from measuring import check_folder
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -13,6 +17,11 @@ def main():
     parser.add_argument('--out', metavar='FILE.pkl', help='write every prediction to this file')
     arguments = parser.parse_args()
     config = load_config(arguments)
+    try:
+        check_folder(arguments.out and Path(arguments.out))
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    check_checkpoint(config, arguments.checkpoint)
     config.load_from = arguments.checkpoint
     config.resume = False
     start_processes(config)

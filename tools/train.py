@@ -2,13 +2,16 @@
 from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
 
 # isort: split
+import pickle
 from pathlib import Path
 
 import torch
+from given import check_checkpoint
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmxattn.compat import LOADS_WEIGHTS_ONLY, unreadable
 from mmxattn.engine import cut_short, make_resumable, newest_checkpoint
 
 
@@ -43,7 +46,10 @@ def resume(config: Config, checkpoint: str) -> None:
         return
     config.resume, config.load_from = True, str(checkpoint)
     if Path(checkpoint).is_file() and (config.get('randomness') or {}).get('seed') is None:
-        meta = torch.load(checkpoint, map_location='cpu', weights_only=True)['meta']
+        try:
+            meta = torch.load(checkpoint, map_location='cpu', weights_only=LOADS_WEIGHTS_ONLY).get('meta', {})
+        except pickle.UnpicklingError as error:
+            raise SystemExit(str(unreadable(checkpoint, error))) from error
         config.randomness = dict(config.get('randomness') or {}, seed=meta.get('seed'))
 
 
@@ -64,6 +70,8 @@ def main():
         scale_learning_rate(config)
     if arguments.resume:
         resume(config, arguments.resume)
+        if config.get('resume'):
+            check_checkpoint(config, config.load_from)
     if not arguments.stock_loop:
         make_resumable(config)
     start_processes(config)

@@ -146,6 +146,8 @@ COMPONENTS = [
      'regular expression'),
     (dict(type='WithPlugins', host='ResNet', plugins=[dict(cfg=SCSA_CFG, after='conv(')], **RESNET), ValueError,
      "r'conv('", 'no regular expression'),
+    (dict(type='WithPlugins', host='ResNet', plugins=[dict(cfg=dict(type='Scsa'), after='layer1')], **RESNET),
+     ValueError, "type='Scsa'", 'custom_imports'),
     (dict(type='WithPlugins', host='ResNett', plugins=[], **RESNET), KeyError, 'ResNett', 'registry'),
 ]
 

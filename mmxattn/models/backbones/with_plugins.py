@@ -8,6 +8,7 @@ from torch import nn
 
 from ... import compat
 from ...registry import MODELS
+from ..plugins.stock_places import check_type
 from .placed_plugins import PlacedPlugins, PluginHook
 
 __all__ = ['WithPlugins']
@@ -74,6 +75,7 @@ def place(backbone: nn.Module, modules: dict[str, nn.Module], plugin: dict) -> l
     if not isinstance(pattern, str) or not isinstance(plugin['cfg'], dict):
         raise TypeError(f'WithPlugins: {dict(plugin)} is to have a dict for cfg, and text, a regular expression, for '
                         f'{side}.')
+    check_type('WithPlugins', plugin['cfg'])
     hooks = []
     for name in matches(kind, modules, pattern):
         owner = block_of(modules, name)

@@ -7,12 +7,14 @@ tensor goes over as it is, and what the release only caches (anchors for one ima
 
     $ mim run mmxattn convert_rtdetr rtdetr_r18vd_dec3_6x_coco_from_paddle.pth rtdetr_r18vd.pth
 """
+import pickle
 import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ...compat import unreadable
 from ..backbones.resnet_vd import from_released as backbone_from_released
 
 __all__ = ['convert', 'from_released']
@@ -71,8 +73,23 @@ def convert(source: str | Path, target: str | Path) -> None:
     Args:
         source: the release's file; its averaged weights are taken where it has some.
         target: where to write.
+
+    Raises:
+        ValueError: there is no such file, or none of tensors; the weights are not the release's; the target is the
+            source, or has no folder. Nothing is written then.
     """
-    checkpoint = torch.load(source, map_location='cpu', weights_only=True)
+    source, target = Path(source), Path(target)
+    if not source.is_file():
+        raise ValueError(f"There is no file {source}: give one of RT-DETR's release.")
+    if target.resolve() == source.resolve() or not target.parent.is_dir():
+        raise ValueError(f'{target} cannot be the target: give another file than the source, in a folder that there '
+                         'is.')
+    try:
+        checkpoint = torch.load(source, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise unreadable(source, error) from error
+    if not isinstance(checkpoint, dict):
+        checkpoint = {}
     if 'ema' in checkpoint:
         weights = checkpoint['ema']['module']
     else:

@@ -3,7 +3,9 @@ import functools
 from collections.abc import Sequence
 from importlib import import_module
 
-__all__ = ['check_plugins', 'tell_wrong_plugins']
+from ...registry import MODELS
+
+__all__ = ['check_plugins', 'check_type', 'tell_wrong_plugins']
 
 POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 EXAMPLE = "plugins=[dict(cfg=dict(type='SCSA'), position='after_conv2')]"
@@ -27,10 +29,22 @@ def check_plugins(host: str, plugins: Sequence[dict], num_stages: int) -> None:
         if plugin['position'] not in POSITIONS:
             raise ValueError(f'{host}: position={plugin["position"]!r} is none of {POSITIONS}; for another place take '
                              f"dict(type='WithPlugins', host='{host}', ...).")
+        check_type(host, plugin['cfg'])
         stages = plugin.get('stages')
         if stages is not None and (not isinstance(stages, (list, tuple)) or len(stages) != num_stages):
             raise ValueError(f'{host}: stages={stages!r} has to be a list, True or False for each of the {num_stages} '
                              'stages.')
+
+
+def check_type(host: str, cfg: dict) -> None:
+    """Raise one error where a plugin's type is not registered; mmcv says "Cannot find None in registry" of it."""
+    kind = cfg.get('type')
+    if isinstance(kind, type):
+        return
+    with MODELS.switch_scope_and_registry(None) as registry:
+        if not isinstance(kind, str) or registry.get(kind) is None:
+            raise ValueError(f"{host}: type={kind!r} of a plugin is not registered; custom_imports = dict(imports="
+                             "['mmxattn']) registers SCSA and its rivals.")
 
 
 def tell_wrong_plugins(backbone: type) -> None:

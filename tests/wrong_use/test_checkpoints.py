@@ -1,0 +1,145 @@
+"""Checkpoints that do not belong, are damaged, or would run code: refused by name, and never run."""
+import os
+import pickle
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import load_checkpoint
+from refusals import contents, refused
+
+import mmxattn  # noqa: F401  its import lets mmengine name what cannot be read
+from mmxattn.analysis.recipe import build_model
+from mmxattn.analysis.weights import load_model
+
+DEMO = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
+OURS = DEMO / 'faster-rcnn_r18-w32_fine-fpn64_digits.py'
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
+@pytest.fixture(scope='module')
+def weights():
+    """Of the recipe's model."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return build_model(Config.fromfile(OURS)).state_dict()
+
+
+@pytest.fixture
+def folder(tmp_path, weights):
+    """A folder of files that are none of the recipe's, and a whole one."""
+    torch.save(dict(state_dict=weights), tmp_path / 'whole.pth')
+    torch.save(dict(state_dict={k: torch.cat([v, v]) if v.dim() else v for k, v in weights.items()}),
+               tmp_path / 'wider.pth')
+    torch.save(dict(state_dict={k: v for k, v in weights.items() if '.fine.' not in k}), tmp_path / 'stock.pth')
+    torch.save(dict(state_dict={f'blocks.{k}': v for k, v in weights.items()}), tmp_path / 'other.pth')
+    torch.save(dict(state_dict=Bomb(str(tmp_path / 'exploded'))), tmp_path / 'bomb.pth')
+    (tmp_path / 'plain_bomb.pth').write_bytes(pickle.dumps(dict(state_dict=Bomb(str(tmp_path / 'exploded')))))
+    whole = (tmp_path / 'whole.pth').read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'empty.pth').write_bytes(b'')
+    (tmp_path / 'text.pth').write_text('version https://git-lfs.github.com/spec/v1\n')
+    torch.save([1, 2], tmp_path / 'list.pth')
+    torch.save(dict(epoch=3), tmp_path / 'no_weights.pth')
+    return tmp_path
+
+
+def named(value):
+    """The id of a row: the file's name alone."""
+    return value if isinstance(value, str) else ''
+
+
+UNREADABLE = [
+    ('bomb.pth', 'would run code', 'Give one that training wrote'),
+    ('plain_bomb.pth', 'would run code', 'Give one that training wrote'),
+    ('text.pth', 'no file of tensors', 'Give one that training wrote'),
+    ('cut.pth', 'cannot be read', 'ive one that training wrote'),
+    ('empty.pth', 'cannot be read', 'ive one that training wrote'),
+]
+MISFITS = [
+    ('wider.pth', 'keys of another shape', 'the recipe that wrote this one'),
+    ('stock.pth', 'keys missing (neck.fine', 'the recipe that wrote this one'),
+    ('other.pth', 'that the model has not (blocks.', 'the recipe that wrote this one'),
+    ('list.pth', 'holds no weights', 'give one that training wrote'),
+    ('no_weights.pth', 'holds no weights', 'give one that training wrote'),
+    ('absent.pth', 'There is no checkpoint', 'give the path of a .pth'),
+]
+
+
+@pytest.mark.parametrize('name, words', [(a, b) for a, *b in UNREADABLE + MISFITS], ids=named)
+def test_for_an_evaluation(name, words, folder):
+    before = contents(folder)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        refused(lambda: load_model(Config.fromfile(OURS), folder / name), ValueError, name, *words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name, words', [(a, b) for a, *b in UNREADABLE], ids=named)
+def test_for_mmengine(name, words, folder):
+    """As load_from, init_cfg and OpenMMLab's own tools load."""
+    before = contents(folder)
+    refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), str(folder / name)), ValueError, name, *words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name', ['bomb.pth', 'text.pth', 'cut.pth'])
+def test_from_an_address(name, folder, tmp_path_factory, monkeypatch):
+    """As load_from and init_cfg load what lies on the network."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path_factory.mktemp('home')))
+    before = contents(folder)
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f'http://127.0.0.1:{server.server_port}/{name}'
+        refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), address), ValueError, address, 'cannot be read')
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+def test_the_bombs_are_live(folder):
+    """Whoever switches the protection off runs them: what the tests above hold is the protection."""
+    torch.load(folder / 'bomb.pth', weights_only=False)
+    assert (folder / 'exploded').is_dir()
+
+
+@pytest.mark.parametrize('name, words', [('bomb.pth', ('would run code', )), ('wider.pth', ('of another shape', )),
+                                         ('stock.pth', ('keys missing', )), ('cut.pth', ('cannot be read', ))])
+def test_for_the_test_tool(name, words, folder, tool):
+    before = contents(folder)
+    code, told = tool('test', OURS, folder / name)
+    assert code == 1 and name in told and all(word in told for word in words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name, words', [('bomb.pth', ('would run code', )), ('wider.pth', ('of another shape', )),
+                                         ('stock.pth', ('keys missing', )), ('cut.pth', ('is cut short', 'None'))])
+def test_to_go_on_from(name, words, folder, tool):
+    before = contents(folder)
+    code, told = tool('train', OURS, '--resume', folder / name)
+    assert code == 1 and name in told and all(word in told for word in words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name, word', [('bomb.pth', 'would run code'), ('cut.pth', 'cut short'),
+                                        ('whole.pth', "no weights of RT-DETR's release"),
+                                        ('list.pth', "no weights of RT-DETR's release")])
+def test_to_convert(name, word, folder, tool):
+    before = contents(folder)
+    code, told = tool('convert_rtdetr', folder / name, folder / 'ours.pth')
+    assert code == 1 and word in told
+    assert contents(folder) == before and not (folder / 'exploded').exists()
