@@ -27,9 +27,6 @@ def recipe(name):
 
 def batch_of(cfg, model, sizes):
     batch = recipes.inputs(cfg, model, sizes)
-    if cfg.model.type == 'RTMDet':  # its pipeline loads no masks, and its assigner would read them
-        for sample in batch['data_samples']:
-            del sample.gt_instances.masks
     if cfg.model.type == 'PanopticFPN':
         for sample, (height, width) in zip(batch['data_samples'], sizes):
             sample.gt_sem_seg = PixelData(sem_seg=torch.randint(53, (1, height, width)))
