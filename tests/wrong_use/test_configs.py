@@ -96,8 +96,8 @@ def test_of_data(cfg, kind, words, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_without_custom_imports_the_name_is_told(tmp_path):
-    (tmp_path / 'typed.py').write_text(BASE.replace('custom_imports', 'custom_import')
-                                       + "model = dict(neck=dict(type='FINEFPN'))")
+    (tmp_path / 'typed.py').write_text("_base_ = __import__('mmdet').__path__[0] + '/.mim/configs/faster_rcnn/"
+                                       "faster-rcnn_r50_fpn_1x_coco.py'\nmodel = dict(neck=dict(type='FINEFPN'))")
     program = ('import sys\nfrom mmengine.config import Config\nfrom mmengine.registry import init_default_scope\n'
                "init_default_scope('mmdet')\nfrom mmdet.registry import MODELS\n"
                'MODELS.build(Config.fromfile(sys.argv[1]).model)\n')
