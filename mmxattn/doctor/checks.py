@@ -214,6 +214,26 @@ def check_base_of_mmseg():
     Config.fromstring("_base_ = 'mmseg::_base_/schedules/schedule_20k.py'", '.py')
 
 
+def check_launcher_without_gpu():
+    torch, dist = need('torch', 'mmengine.dist')
+    if torch.cuda.is_available():
+        raise Absent('there is a GPU')
+    os.environ.update(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT='0')
+    dist.init_dist('pytorch', backend='gloo')
+    torch.distributed.destroy_process_group()
+
+
+def check_train_returns_the_model():
+    need('mmdet')
+    from mmdet.models import ResNet
+    assert ResNet(18, base_channels=8).train() is not None, 'it returns None'
+
+
+def check_digit_version():
+    need('mmdet')
+    from mmdet import digit_version, version_info  # noqa: F401
+
+
 def check_attention_counted():
     need('torch', 'mmengine')
     import torch
@@ -229,7 +249,7 @@ def check_attention_counted():
 
 
 def check_checkpoints_stay_protected():
-    torch, _ = need('torch', 'mmengine')
+    torch, _, _ = need('torch', 'mmengine', 'mmxattn')
     from mmengine.runner.checkpoint import load_from_local
     with tempfile.TemporaryDirectory() as folder:
         torch.save(Innocent(), Path(folder) / 'other.pth')
