@@ -1,5 +1,6 @@
 """What WithPlugins does to any backbone; the hosts one by one are in test_with_plugins_hosts.py."""
 import copy
+import gc
 import io
 
 import pytest
@@ -171,6 +172,8 @@ def test_runs_in_ddp(tmp_path):
         wrapped = torch.nn.parallel.DistributedDataParallel(backbone)
         sum(x.square().mean() for x in wrapped(image())).backward()
         assert all(p.grad is not None for p in backbone.layer1[0].scsa.parameters())
+        del wrapped  # as the group's last holder it would wait for gloo's thread, and that one for Python
+        gc.collect()
     finally:
         torch.distributed.destroy_process_group()
 
