@@ -220,7 +220,8 @@ def resample(tokens: Tensor, length: int) -> Tensor:
         return tokens
     count = tokens.shape[1]
     # in whole numbers: positions in single precision are off by hundredths of a token where there are 90,000 of them
-    places = ((2 * torch.arange(length, device=tokens.device) + 1) * count - length).clamp(min=0)  # in 2 * length-ths
+    places = (2 * torch.arange(length, device=tokens.device) + 1) * count - length  # in 2 * length-ths of a token
+    places = torch.where(places < 0, 0, places)  # not clamp(), whose bounds torch 2.13's inductor cannot work out here
     left = places // (2 * length)
     right = (left + 1).clamp(max=count - 1)
     share = ((places - left * (2 * length)).float() / (2 * length)).to(tokens.dtype).unsqueeze(1)

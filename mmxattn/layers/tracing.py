@@ -16,7 +16,9 @@ def is_traced() -> bool:
 
 def known_equal(a: int, b: int) -> bool:
     """``a == b``; of sizes that a graph leaves open only what holds for all of them, so that it is built into none."""
-    if not is_traced():
+    if torch.jit.is_tracing():
+        return False
+    if not is_compiling():
         return a == b
     from torch.fx.experimental.symbolic_shapes import statically_known_true
     return statically_known_true(a == b)
