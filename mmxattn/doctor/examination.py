@@ -25,7 +25,7 @@ def overwritten(installed: Installed) -> str:
     if installed.stack != 'both' and not doubled:
         return ''
     there = installed.of_openmmlab + installed.of_onedl
-    return (f'{" and ".join(there)} are installed together and have the same import names, so that files of one lie '
+    return (f'{", ".join(there)} are installed together and have the same import names, so that files of one lie '
             f'over those of the other. Remove all of them and install one stack again:\n'
             f'  pip uninstall -y {" ".join(there)}\n'
             f'  {INSTALL["OpenMMLab"]}     # or, for OneDL: {INSTALL["OneDL"]}\n'
@@ -69,12 +69,16 @@ class Examination:
     @property
     def broken(self) -> list[str]:
         """A sentence for each thing that does not work; [] where all is well."""
-        sentences = [overwritten(self.installed)] if overwritten(self.installed) else []
+        if overwritten(self.installed):
+            return [overwritten(self.installed)]  # whatever else fails may come of this
+        sentences = []
         if self.outcomes['torch'].state == 'absent':
             sentences.append("torch is not installed: pip install 'torch>=2.1'")
         sentences += [f'{title} fails: {self.outcomes[name].told}' for name, title in TRIED.items()
                       if self.outcomes[name].state == 'fails']
-        return sentences + [self.sentence(fault) for fault in self.faults if self.state(fault) == 'broken']
+        imports = self.outcomes['components'].state != 'fails'  # else nothing is mended, and that is told already
+        return sentences + [self.sentence(fault) for fault in self.faults
+                            if self.state(fault) == 'broken' and (imports or fault.kind != 'mended')]
 
     def sentence(self, fault: Fault) -> str:
         """What to say of a fault that does harm."""

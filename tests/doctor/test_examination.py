@@ -64,6 +64,13 @@ def test_a_mending_that_does_not_hold_is_broken():
     assert sentence.endswith('mmxattn mends it, but not here: AssertionError: SSDHead has no loss_cls')
 
 
+def test_what_comes_of_a_cause_is_not_told_beside_it():
+    examination, _ = examined(OPENMMLAB, components='ImportError: no', ssd_predicts='ImportError: no')
+    assert examination.broken == ['mmxattn fails: ImportError: no']
+    examination, _ = examined({**OPENMMLAB, **ONEDL}, components='ImportError: no', ssd_predicts='ImportError: no')
+    assert len(examination.broken) == 1 and 'same import names' in examination.broken[0]
+
+
 def test_a_clash_is_broken_where_its_check_fails_and_gone_where_it_passes():
     clash = {**OPENMMLAB, 'setuptools': '82.0.0'}
     examination, _ = examined(clash, pkg_resources="No module named 'pkg_resources'")
