@@ -79,7 +79,9 @@ def test_any_size_passes_and_every_parameter_learns(attention, pooling, height, 
     assert out.shape == low.shape and out.isfinite().all()
     out.pow(2).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
-    assert layer.v_proj.weight.grad.any()
+    # divided by its sum over one token alone, a query is its signs, and those of a key may cancel them
+    one_token = low.shape[2] <= k * r and low.shape[3] <= k * r
+    assert layer.v_proj.weight.grad.any() or (attention == 'linear' and one_token)
 
 
 @pytest.mark.parametrize('attention', ['window', 'area'])
