@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 
 import torch
-from given import check_checkpoint
+from given import check_checkpoint, check_start
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -72,6 +72,7 @@ def main():
         resume(config, arguments.resume)
         if config.get('resume'):
             check_checkpoint(config, config.load_from)
+    check_start(config)
     if not arguments.stock_loop:
         make_resumable(config)
     start_processes(config)

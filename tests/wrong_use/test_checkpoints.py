@@ -3,6 +3,7 @@ import os
 import pickle
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
@@ -18,6 +19,7 @@ from mmxattn.analysis.recipe import build_model
 from mmxattn.analysis.weights import load_model
 
 DEMO = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 OURS = DEMO / 'faster-rcnn_r18-w32_fine-fpn64_digits.py'
 
 
@@ -133,6 +135,26 @@ def test_to_go_on_from(name, words, folder, tool):
     code, told = tool('train', OURS, '--resume', folder / name)
     assert code == 1 and name in told and all(word in told for word in words)
     assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name, words', [
+    ('bomb.pth', ('would run code', )), ('cut.pth', ('cut short or damaged', )),
+    ('absent.pth', ('There is no checkpoint', 'or none')), ('list.pth', ('has 0 entries', 'a like model')),
+    ('other.pth', ('none of them is a weight', 'a like model'))])
+def test_to_start_from(name, words, folder, tool):
+    before = contents(folder)
+    code, told = tool('train', OURS, '--cfg-options', f'load_from={folder / name}')
+    assert code == 1 and name in told and all(word in told for word in words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+@pytest.mark.parametrize('name', ['whole.pth', 'stock.pth', 'wider.pth', 'https://a.b/c.pth', None])
+def test_a_start_that_has_something_passes(name, folder, monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    cfg = Config.fromfile(OURS)
+    cfg.load_from = str(folder / name) if name and '://' not in name else name
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert import_module('given').check_start(cfg) is None
 
 
 @pytest.mark.parametrize('name, word', [('bomb.pth', 'would run code'), ('cut.pth', 'cut short'),

@@ -35,6 +35,8 @@ ROWS = [
     ('train', ('absent.py', ), 1, 'absent.py', 'mim search mmxattn'),
     ('train', ('notes.txt', ), 1, 'notes.txt', 'mend it'),
     ('train', ('broken.py', ), 1, 'broken.py', 'SyntaxError'),
+    ('train', ('other_stack.py', ), 1, 'other_stack.py', 'toolbox it inherits from'),
+    ('doctor', ('--jsn', ), 2, '--jsn', 'unrecognized'),
     ('train', (OURS, '--launcher', 'ssh'), 2, "'ssh'", "'slurm'"),
     ('train', (OURS, '--work-dir', 'notes.txt'), 1, 'notes.txt', '--work-dir'),
     ('train', (OURS, '--cfg-options', 'param_scheduler.9.end=1'), 1, 'param_scheduler.9.end', 'name keys'),
@@ -69,6 +71,7 @@ def files(tmp_path):
     (tmp_path / 'broken.py').write_text("model = dict(type='FINEFPN'\n")
     (tmp_path / 'no_model.py').write_text('optimizer = dict(lr=1)\n')
     (tmp_path / 'no_base.py').write_text("_base_ = 'gone.py'\n")
+    (tmp_path / 'other_stack.py').write_text("_base_ = 'onedl-mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'\n")
     return contents(tmp_path)
 
 
