@@ -13,11 +13,12 @@ ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 export GOMP_SPINCOUNT ?= 4000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean
+.PHONY: help setup demo test lint clean
 
 help:
 	@echo 'make demo [PART=fine|cfsam|scsa|cla]  train a stock model and the same with the part, side by side'
 	@echo 'make test [PYTEST_ARGS=...]           run the tests'
+	@echo 'make lint                             check style and types: ruff, mypy'
 	@echo 'make setup                            make the environment that both of them use, and make by themselves'
 	@echo 'make clean                            remove the environments and what was built; compiled wheels stay cached'
 	@echo
@@ -33,6 +34,10 @@ demo: setup
 test: setup
 	$(ENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+lint: setup
+	$(ENV)/bin/python -m ruff check
+	$(ENV)/bin/python -m mypy
+
 clean:
-	rm -rf .venv .venv-onedl .venv*.lock .venv*.old build dist *.egg-info mmxattn/.mim .pytest_cache .ruff_cache
+	rm -rf .venv .venv-onedl .venv*.lock .venv*.old build dist *.egg-info mmxattn/.mim .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
