@@ -6,6 +6,7 @@ seed, the epoch, its number in the epoch over all processes), and is drawn from 
 what was trained without loading it, two processes draw what one would with both their batches, and the number of
 workers changes nothing. Transforms with a memory (mmdet's CachedMosaic and CachedMixUp) fill it anew after a stop.
 """
+import os
 import signal
 from itertools import islice
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from ..registry import DATA_SAMPLERS
 from .seeds import own_random_numbers, seed_generators
 
 __all__ = ['NumberedBatches']
+
+GRACE = 10
 
 
 class Ticket(NamedTuple):
@@ -47,12 +50,17 @@ class TicketedSamples:
 
 
 def outlive_one_sigterm() -> None:
-    """Let a worker go on after the first SIGTERM.
+    """Let a worker go on for GRACE seconds after the first SIGTERM, and end quietly then; a second ends it at once.
 
-    A cluster sends it to every process of a job, and without workers the step that is under way could not be ended and
-    saved. They end with the process that started them; a second SIGTERM ends them at once.
+    A cluster sends it to every process of a job, and torch raises in the middle of a step where a worker dies: the step
+    could not be ended and saved. Python sends one SIGTERM too when it exits, and waits: hence the end.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    def go_on(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.alarm(GRACE)
+
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, go_on)
 
 
 @DATA_SAMPLERS.register_module()

@@ -118,7 +118,7 @@ def test_one_machine(shell, small, alone, tmp_path):
     assert code == 0, said[-3000:]
     assert '--nproc_per_node=2 --master_port=29501' in said
     assert same(trained(tmp_path), alone)  # the learning rate too is that of four images
-    assert 'lr: 2.0000e-02' in said
+    assert 'Scaling the original LR by 2.0' in said
 
 
 @pytest.mark.slow

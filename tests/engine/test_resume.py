@@ -57,7 +57,7 @@ def test_sigterm(whole, kind, step, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', ['segmentor'])
 def test_stopped_twice_and_with_another_number_of_workers(whole, kind, tmp_path):
     start(recipe(kind, tmp_path), 1)
     again, steps = resume(recipe(kind, tmp_path, workers=2), step=8)
@@ -88,3 +88,8 @@ def test_kill_9(whole, kind, workers, tmp_path):
 def test_sigterm_to_the_whole_job_workers_included(whole, tmp_path):
     assert run_killed('detector-group', tmp_path, 4, int(signal.SIGTERM), 2) == 143, run_killed.said
     compare(whole('detector'), resume(recipe('detector', tmp_path)), 4)
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_run_alone_ends_its_workers_too(tmp_path):
+    assert run_killed('segmentor', tmp_path, 2, int(signal.SIGTERM), 2) == 143, run_killed.said  # and it does end
