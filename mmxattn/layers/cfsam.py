@@ -224,5 +224,6 @@ def resample(tokens: Tensor, length: int) -> Tensor:
     places = torch.where(places < 0, 0, places)  # not clamp(), whose bounds torch 2.13's inductor cannot work out here
     left = places // (2 * length)
     right = (left + 1).clamp(max=count - 1)
-    share = ((places - left * (2 * length)).float() / (2 * length)).to(tokens.dtype).unsqueeze(1)
+    exact = torch.promote_types(tokens.dtype, torch.float32)
+    share = ((places - left * (2 * length)).to(exact) / (2 * length)).to(tokens.dtype).unsqueeze(1)
     return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), share)

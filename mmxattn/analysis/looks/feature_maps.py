@@ -12,7 +12,7 @@ from ...layers import FINE
 from ...layers.cla import CLADecoderBlock
 from .probes import evaluating, find_module, preprocess, watch
 
-LAYERS = 'mmxattn.layers'
+PARTS = tuple(f'mmxattn.layers.{name}' for name in ('cfsam', 'cla', 'fine', 'rivals', 'scsa'))
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,15 @@ def parts(model):
         model (torch.nn.Module): The model.
 
     Returns:
-        list[str]: Dotted names of the outermost modules whose class is of :mod:`mmxattn.layers` or descends from
-        one: FINE in a FINEFPN, CFSAM in a CFSAMNeck, each SCSA plugin, CLADecoderBlock in a CLASegformerHead.
+        list[str]: Dotted names of the outermost modules whose class is that of a paper's part or of a rival, or
+        descends from one: FINE in a FINEFPN, CFSAM in a CFSAMNeck, each SCSA plugin, each CLADecoderBlock in a
+        CLASegformerHead.
     """
     found = []
     for name, module in model.named_modules():
-        is_part = any(kind.__module__.startswith(LAYERS) for kind in type(module).__mro__)
+        if isinstance(module, torch.nn.ModuleList):  # CLA's decoder: its blocks count
+            continue
+        is_part = any(kind.__module__.startswith(PARTS) for kind in type(module).__mro__)
         if is_part and not any(name.startswith(f'{outer}.') for outer in found):
             found.append(name)
     return found

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..cfsam import Block
 from ..checks import check_map, check_number, check_whole
 from ..small_batch import normalize
+from ..tracing import ceil_div
 
 __all__ = ['MobileViTBlock']
 
@@ -94,7 +95,7 @@ class MobileViTBlock(nn.Module):
     def global_features(self, x: Tensor) -> Tensor:
         """The Transformer over the map, (B, d, H, W) -> (B, d, H, W)."""
         size = tuple(x.shape[2:])
-        whole = tuple(-(-side // self.patch_size) * self.patch_size for side in size)
+        whole = tuple(ceil_div(side, self.patch_size) * self.patch_size for side in size)
         x = self.fold(self.blocks(self.unfold(resize(x, whole))), whole)
         return resize(x, size)
 
