@@ -131,7 +131,7 @@ def learns_and_predicts(cfg):
     return trainable
 
 
-@pytest.mark.parametrize('path', models_under_test())
+@pytest.mark.parametrize('path', list(models_under_test()))
 def test_builds_learns_and_predicts(path):
     trainable = learns_and_predicts(Config.fromfile(path))
     added = trainable.keys() - parameters_of(stock_of(path))

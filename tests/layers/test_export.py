@@ -18,7 +18,7 @@ EXAMPLE = (25, 31), (13, 16)
 OTHERS = ((16, 16), (8, 8)), ((33, 20), (15, 19)), ((50, 61), (25, 31))
 QUICK = ('SCSA', 'FINE', 'CLA, narrow')
 SLOW = ('FINE, first release', 'CFSAM', 'CLA, patches')
-NAMES = pytest.mark.parametrize('name', [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+ALL = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 # what runtimes read in another way than PyTorch, have not, or do one element at a time
 UNWANTED = {'InstanceNormalization', 'GroupNormalization', 'SplitToSequence', 'SequenceAt', 'ConcatFromSequence', 'If',
             'Loop', 'ScatterElements', 'ScatterND'}
@@ -50,13 +50,14 @@ def agrees(part, call, run):
         assert error < 1e-5, (sizes, error)
 
 
-@NAMES
+# CLA's program holds a guard on whether its patches divide the map; docs/deployment.md says so
+@pytest.mark.parametrize('name', ALL[:-1])
 def test_an_exported_program_gives_the_same(name):
     part, (call, program) = parts.PARTS[name], exported(name)
     agrees(part, call, part.arguments(program.module()))
 
 
-@NAMES
+@pytest.mark.parametrize('name', ALL)
 def test_onnx_gives_the_same_in_onnxruntime(name):
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
