@@ -1,0 +1,14 @@
+"""What every test leaves as it found it."""
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """The environment's variables: mmengine sets some for a distributed run, such as MKL's threads, and keeps them."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
