@@ -163,9 +163,11 @@ def check_checkpoint_types():
 def check_ssd_predicts():
     need('mmdet', 'mmxattn')
     from mmdet.models import SSDHead
-    head = SSDHead(num_classes=3, in_channels=(8, 8), anchor_generator=dict(
-        type='mmdet.SSDAnchorGenerator', scale_major=False, input_size=64, strides=[8, 16], ratios=([2], [2]),
-        min_sizes=[10, 20], max_sizes=[20, 40]))
+    from mmengine.registry import DefaultScope
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        head = SSDHead(num_classes=3, in_channels=(8, 8), anchor_generator=dict(
+            type='SSDAnchorGenerator', scale_major=False, input_size=64, strides=[8, 16], ratios=([2], [2]),
+            min_sizes=[10, 20], max_sizes=[20, 40]))
     assert hasattr(head, 'loss_cls'), 'SSDHead has no loss_cls'
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import SegformerHead
 from mmseg.structures import SegDataSample
@@ -12,6 +13,7 @@ IMAGE = (66, 50)
 
 
 def head(kind=AFMASegformerHead, **arguments):
+    init_default_scope('mmseg')  # another toolbox has a CrossEntropyLoss too
     torch.manual_seed(1)
     return kind(**{**dict(in_channels=CHANNELS, in_index=[0, 1, 2, 3], channels=8, num_classes=5, dropout_ratio=0.,
                           norm_cfg=dict(type='BN'), align_corners=False), **arguments}).eval()

@@ -279,7 +279,7 @@ def test_a_few_steps_lower_the_loss(name):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+    assert sum(losses[-5:]) / 5 < 0.85 * losses[0]  # 0.7 to 0.78 seen, by the number of threads
 
 
 @pytest.mark.parametrize('changes, message', [
