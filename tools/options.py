@@ -1,7 +1,9 @@
 """What tools/train.py and tools/test.py share: the options of OpenMMLab's own tools, and processes without a GPU."""
 import argparse
+import gc
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ require('This tool', 'mmengine', 'mmcv')
 from given import check_work_dir, read_config  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402  (after the sentence that says what is missing)
 
-__all__ = ['load_config', 'option_parser', 'replace_type', 'start_processes']
+__all__ = ['end_processes', 'load_config', 'option_parser', 'replace_type', 'start_processes']
 
 
 def option_parser(description: str) -> argparse.ArgumentParser:
@@ -59,6 +61,20 @@ def start_processes(config: Config) -> None:
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
                                     find_unused_parameters=config.get('find_unused_parameters', False))
     replace_type(config.model, 'SyncBN', 'BN')
+
+
+def end_processes(model: Callable[[], object]) -> None:
+    """End a process group of gloo's, whose threads now and then abort a Python that leaves them behind.
+
+    Not where something still holds the model: its wrapper would be the group's last holder, and wait for them for ever.
+
+    Args:
+        model: a weak reference to the runner's model.
+    """
+    gc.collect()
+    started = torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo'
+    if started and model() is None:
+        torch.distributed.destroy_process_group()
 
 
 def name_process_after_slurm() -> None:

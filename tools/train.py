@@ -1,8 +1,14 @@
 """Train a recipe: `mim train mmxattn CONFIG`, or `python tools/train.py CONFIG`."""
-from options import load_config, option_parser, start_processes  # first: it says which toolbox is missing
+from options import (  # first: it says which toolbox is missing
+    end_processes,
+    load_config,
+    option_parser,
+    start_processes,
+)
 
 # isort: split
 import pickle
+import weakref
 from pathlib import Path
 
 import torch
@@ -78,6 +84,9 @@ def main():
     start_processes(config)
     runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
     runner.train()
+    model = weakref.ref(runner.model)
+    del runner
+    end_processes(model)
 
 
 if __name__ == '__main__':
