@@ -6,7 +6,6 @@ The tables stand in the .yml files beside this one, as the papers print them. Wh
 config and kept in counts.json, so that a second run counts what has changed and nothing else.
 """
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from mmxattn.analysis.complexity import complexity
 from mmxattn.analysis.recipe import build_model, fingerprint, load_recipe
+from mmxattn.files import write_whole
 
 FOLDER = Path(__file__).parent
 CONFIGS = FOLDER.parents[1] / 'configs'
@@ -118,9 +118,7 @@ class Counts:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        beside = self.file.with_suffix('.part')
-        beside.write_text(json.dumps(dict(sorted(self.known.items())), indent=1) + '\n')
-        os.replace(beside, self.file)
+        write_whole(self.file, (json.dumps(dict(sorted(self.known.items())), indent=1) + '\n').encode())
 
     def parameters(self, config: str) -> int:
         return self.known[config]['parameters']

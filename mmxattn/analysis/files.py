@@ -1,18 +1,8 @@
-"""Files that are written whole or not at all, whenever the program is stopped."""
+"""JSON files, written whole or not at all."""
 
 import json
 
-
-def write_whole(path, content):
-    """Write a file.
-
-    Args:
-        path (Path): The file.
-        content (bytes): All of it.
-    """
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_bytes(content)
-    draft.replace(path)
+from ..files import write_whole
 
 
 def write_json(path, data):

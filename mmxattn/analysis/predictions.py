@@ -22,7 +22,7 @@ from ..datasets.sources import MissingData
 from ..evaluation.ground_truth import GroundTruth
 from ..evaluation.segmentation import image_areas
 from ..evaluation.small_iou import count_components
-from .files import write_whole
+from ..files import write_whole
 from .weights import load_model
 
 

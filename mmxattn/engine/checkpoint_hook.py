@@ -6,8 +6,9 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper
 
+from ..files import sweep_parts, write_whole
 from ..registry import HOOKS
-from .files import cut_short, newest_checkpoint, sweep_parts, write_whole
+from .files import cut_short, newest_checkpoint
 from .loops import ResumableEpochLoop
 from .stop_request import StopRequest
 
@@ -88,7 +89,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def point_to_last(self, runner) -> None:
         if is_main_process():
-            write_whole(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode())
+            write_whole(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode(), durable=True)
 
     def _save_checkpoint_with_step(self, runner, step, meta):
         super()._save_checkpoint_with_step(runner, step, meta)

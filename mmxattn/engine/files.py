@@ -7,40 +7,9 @@ from pathlib import Path
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
-__all__ = ['WholeFiles', 'cut_short', 'newest_checkpoint', 'sweep_parts', 'write_whole']
+from ..files import write_whole
 
-
-def write_whole(path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` holds, at every moment, all of the old content or all of the new.
-
-    Written beside ``path``, brought to the disk, and renamed; the folder's entry is brought to the disk as well.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; ``path`` is as it was.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.part')
-    try:
-        with open(beside, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def sweep_parts(folder) -> None:
-    """Remove what a process that was killed while it wrote has left in ``folder``."""
-    for part in Path(folder).glob('.*.part'):
-        part.unlink(missing_ok=True)
+__all__ = ['WholeFiles', 'cut_short', 'newest_checkpoint']
 
 
 class WholeFiles(LocalBackend):
@@ -54,7 +23,7 @@ class WholeFiles(LocalBackend):
         self.doomed = []  # paths, and which file each was at that time
 
     def put(self, obj: bytes, filepath) -> None:
-        write_whole(filepath, obj)
+        write_whole(filepath, obj, durable=True)
 
     def remove(self, filepath) -> None:
         self.doomed.append((Path(filepath), os.stat(filepath).st_ino))

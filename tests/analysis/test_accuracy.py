@@ -178,6 +178,7 @@ def test_stopped_half_way_nothing_false_is_left(detector, weights, tmp_path, mon
     monkeypatch.undo()
     assert not (tmp_path / 'run' / 'accuracy.json').exists()  # the old numbers beside the new predictions would lie
     assert not list((tmp_path / 'run').glob('*.tmp'))
+    assert not list((tmp_path / 'run').glob('.*.part'))
     new = evaluate(detector, weights(5), tmp_path / 'run')
     assert new.metrics['AP'] == evaluate(detector, weights(5), tmp_path / 'fresh').metrics['AP']
 

@@ -1,4 +1,5 @@
 """Checkpoints are whole or not there; the newest whole one is never lost, and is the one to go on from."""
+import functools
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,11 @@ from mmengine.fileio import LocalBackend
 from toy import Seen, ToyMetric, toy_recipe, toy_runner, validated
 
 from mmxattn.engine import cut_short, files, newest_checkpoint
-from mmxattn.engine.files import WholeFiles, write_whole
+from mmxattn.engine.files import WholeFiles
+from mmxattn.files import sweep_parts
+from mmxattn.files import write_whole as write
+
+write_whole = functools.partial(write, durable=True)  # as checkpoints are written
 
 
 def cut(path, share=0.5):
@@ -71,7 +76,7 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_file(tmp_path, monke
         write_whole(path, b'new')
     monkeypatch.undo()
     assert path.read_bytes() == b'old'
-    files.sweep_parts(tmp_path)
+    sweep_parts(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ['some.pth']
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
 
+from ...files import write_whole
 from ...version import __version__
 from ..config_diff import as_tree
-from ..files import write_whole
 from ..result import labels
 from .plots import plots
 from .tables import at_a_glance, tables

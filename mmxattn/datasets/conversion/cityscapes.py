@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...files import write_whole
 from ..sources import CITYSCAPES
-from .coco import Part, write_whole
+from .coco import Part
 from .layout import link, progress
 
 __all__ = ['CLASSES', 'prepare']

@@ -1,4 +1,4 @@
-"""COCO annotation files: how they are filled, and written whole or not at all."""
+"""COCO annotation files: how they are filled, and written."""
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-__all__ = ['Box', 'CocoFile', 'Part', 'write_split', 'write_whole']
+from ...files import write_whole
+
+__all__ = ['Box', 'CocoFile', 'Part', 'write_split']
 
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 
@@ -105,14 +107,6 @@ class CocoFile:
         """The file."""
         categories = [dict(id=k + 1, name=name) for k, name in enumerate(self.classes)]
         return json.dumps(dict(images=self.images, annotations=self.annotations, categories=categories)).encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, whenever the program is stopped; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_bytes(content)
-    draft.replace(path)
 
 
 def write_split(path: Path, classes: Sequence[str], fill: Callable[[CocoFile], None], overwrite: bool) -> Part:

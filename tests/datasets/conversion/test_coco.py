@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmxattn.datasets.conversion.coco import CocoFile, write_split, write_whole
+from mmxattn.datasets.conversion.coco import CocoFile, write_split
+from mmxattn.files import write_whole
 
 SIZE = dict(id=1, width=40, height=30)
 sides = st.one_of(st.integers(-60, 60), st.floats(-60, 60, allow_nan=False))
@@ -87,7 +88,7 @@ def test_an_interruption_leaves_no_half_of_a_file(tmp_path, monkeypatch):
     assert not file.exists()
     write_whole(file, b'old')
     with monkeypatch.context() as patch:
-        patch.setattr('pathlib.Path.replace', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr('os.replace', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             write_whole(file, b'new')
     assert file.read_bytes() == b'old'
