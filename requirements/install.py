@@ -135,7 +135,7 @@ class Environment:
         if stored_wheel(facts, self.stack.mmcv) is None:
             check_tools(facts)
         pin = self.folder / 'torch.txt'
-        pin.write_text(f'torch=={facts["torch"]}\n')  # whatever else is asked for, this torch stays
+        pin.write_text(f'torch=={facts["distribution"]}\n')  # whatever else is asked for, this torch stays
         here = self.root / 'requirements'
         self.pip('the toolboxes', '-r', here / 'environment' / f'{self.stack_name}.txt', '-c', pin, lock=lock)
         # mim declares opendatalab, which pins setuptools to 60.2 and which only `mim download --dataset` runs.

@@ -16,11 +16,13 @@ from console import SetupError, exclusive, minutes, run, say
 
 __all__ = ['cache_folder', 'check_tools', 'mmcv_wheel', 'probe', 'stored_wheel', 'wheel_key']
 
-# Runs under the environment's python: what decides how mmcv is compiled.
+# Runs under the environment's python: what decides how mmcv is compiled. pip knows torch by its distribution's version,
+# which on PyPI lacks the local part ('2.13.0', where torch.__version__ is '2.13.0+cu130').
 PROBE = '''
 import json, sys, sysconfig, torch
+from importlib.metadata import version
 from torch.utils.cpp_extension import CUDA_HOME
-print(json.dumps(dict(python=sys.implementation.cache_tag, torch=torch.__version__,
+print(json.dumps(dict(python=sys.implementation.cache_tag, torch=torch.__version__, distribution=version('torch'),
                       cuda=torch.version.cuda or torch.version.hip, gpu=torch.cuda.is_available(), cuda_home=CUDA_HOME,
                       headers=sysconfig.get_path('include'))))
 '''

@@ -1,4 +1,5 @@
 """The cache of compiled wheels: what may share one, what is no use, what is told before a compile."""
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,21 @@ def write_wheel(path: Path, *names: str) -> Path:
         for name in names:
             archive.writestr(name, '')
     return path
+
+
+def test_torch_is_known_by_both_of_its_versions(tmp_path, monkeypatch):
+    """PyPI's CUDA builds: pip finds no 'torch==2.1.2+cu121', which is what the module calls itself."""
+    for name, text in {
+            'torch/__init__.py': "__version__ = '2.1.2+cu121'\nfrom . import cuda, version\n",
+            'torch/version.py': "cuda, hip = '12.1', None\n",
+            'torch/cuda.py': 'def is_available():\n    return False\n',
+            'torch/utils/cpp_extension.py': 'CUDA_HOME = None\n',
+            'torch-2.1.2.dist-info/METADATA': 'Metadata-Version: 2.1\nName: torch\nVersion: 2.1.2\n'}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    facts = mmcv_wheel.probe(Path(sys.executable))
+    assert (facts['torch'], facts['distribution']) == ('2.1.2+cu121', '2.1.2')
 
 
 @pytest.mark.parametrize('change', [
