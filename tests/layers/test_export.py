@@ -2,7 +2,6 @@
 
 What is exported at one size is run at others, odd ones and one that the parts of CFSAM divide among them.
 """
-import collections
 import functools
 
 import pytest
@@ -11,6 +10,7 @@ from torch.export import Dim
 
 import oracles
 import parts
+from exports import through_onnx
 from mmxattn.layers.group_norm import GroupNorm
 from mmxattn.layers.tracing import ceil_div
 
@@ -19,9 +19,6 @@ OTHERS = ((16, 16), (8, 8)), ((33, 20), (15, 19)), ((50, 61), (25, 31))
 QUICK = ('SCSA', 'FINE', 'CLA, narrow')
 SLOW = ('FINE, first release', 'CFSAM', 'CLA, patches')
 ALL = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-# what runtimes read in another way than PyTorch, have not, or do one element at a time
-UNWANTED = {'InstanceNormalization', 'GroupNormalization', 'SplitToSequence', 'SequenceAt', 'ConcatFromSequence', 'If',
-            'Loop', 'ScatterElements', 'ScatterND'}
 
 
 def flat(maps):
@@ -59,15 +56,9 @@ def test_an_exported_program_gives_the_same(name):
 
 @pytest.mark.parametrize('name', ALL)
 def test_onnx_gives_the_same_in_onnxruntime(name):
-    onnxruntime = pytest.importorskip('onnxruntime')
-    pytest.importorskip('onnxscript')
     part, (call, program) = parts.PARTS[name], exported(name)
-    model = torch.onnx.export(program, dynamo=True, verbose=False)
-    operators = collections.Counter(node.op_type for node in model.model.graph)
-    assert not UNWANTED.intersection(operators), operators
-    session = onnxruntime.InferenceSession(model.model_proto.SerializeToString(), providers=['CPUExecutionProvider'])
-    names = [x.name for x in session.get_inputs()]
-    agrees(part, call, lambda maps: session.run(None, dict(zip(names, (x.numpy() for x in maps)))))
+    run = through_onnx(program)
+    agrees(part, call, lambda maps: run(*maps))
 
 
 @pytest.mark.parametrize('part', parts.PARTS.values(), ids=parts.PARTS)

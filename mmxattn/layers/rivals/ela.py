@@ -9,6 +9,7 @@ of each and an activation between norm and gate.
 from torch import Tensor, nn
 
 from ..checks import check_map, check_odd, check_whole
+from ..group_norm import GroupNorm
 
 __all__ = ['ELA']
 
@@ -36,7 +37,7 @@ class ELA(nn.Module):
         if channels % groups:
             raise ValueError(f'ELA: channels={channels} is not divisible by groups={groups}; give groups, a divisor.')
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = GroupNorm(groups, channels)
 
     def gate(self, means: Tensor) -> Tensor:
         """Means (B, C, L) along an axis -> gates (B, C, L)."""

@@ -11,6 +11,7 @@ import functools
 from torch import Tensor, nn
 
 from ..checks import check_flags, check_map, check_whole
+from ..group_norm import GroupNorm
 from .timm_layers import timm_layer
 
 __all__ = ['SE']
@@ -37,7 +38,7 @@ class SE(nn.Module):
         check_flags('SE', norm=norm)
         self.channels = channels
         squeezed = max(1, channels // reduction)
-        norm_layer = functools.partial(nn.GroupNorm, 1) if norm else None
+        norm_layer = functools.partial(GroupNorm, 1) if norm else None
         self.gate = timm_layer('squeeze_excite', 'SEModule')(
             channels, rd_channels=squeezed, bias=False, norm_layer=norm_layer)
 

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._dynamo.testing import CompileCounter
+from torch.export import Dim
 
 import oracles
+from exports import through_onnx
 from mmxattn.layers.rivals import CA, CBAM, CPCA, ECA, ELA, EMA, FCA, SA, SE
 from mmxattn.layers.rivals.fca import TOP_16, cosine_waves
 
@@ -222,6 +224,15 @@ def test_is_one_graph_for_a_compiler(rival):
     graphs = CompileCounter()
     compiled = torch.compile(layer, fullgraph=True, backend=graphs)
     assert torch.allclose(compiled(x), layer(x), atol=1e-5) and graphs.frame_count == 1
+
+
+@pytest.mark.parametrize('rival', [SE, ELA])
+def test_a_norm_over_groups_of_channels_is_the_same_in_onnxruntime(rival):
+    layer = make(rival).float()
+    shape = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    run = through_onnx(torch.export.export(layer, (torch.randn(2, CHANNELS, 15, 20), ), dynamic_shapes=(shape, )))
+    x = torch.randn(3, CHANNELS, 7, 31)
+    assert oracles.relative_error(run(x)[0], layer(x)) < 1e-5
 
 
 @EVERY_RIVAL
