@@ -39,6 +39,7 @@ class Row:
     Attributes:
         row: Its name there.
         config: Under configs/, or 'mmdet::...' for a stock one; None for a model that is only quoted.
+        ours: Whether it is not a row of the paper.
         size: Height and width in pixels at which operations are counted.
         params: Published parameters, in millions.
         ops: Published operations, in billions, as the paper counts them.
@@ -49,6 +50,7 @@ class Row:
 
     row: str
     config: str = None
+    ours: bool = False
     size: tuple = None
     params: Decimal = None
     ops: Decimal = None
@@ -116,6 +118,11 @@ class Counts:
         self.known[config] = entry
         self.save()
 
+    def forget_all_but(self, configs: set[str]) -> None:
+        """Drop the counts of configs that no row names any more."""
+        self.known = {name: entry for name, entry in self.known.items() if name in configs}
+        self.save()
+
     def save(self) -> None:
         """Write the file, whole or not at all."""
         write_whole(self.file, (json.dumps(dict(sorted(self.known.items())), indent=1) + '\n').encode())
@@ -158,13 +165,16 @@ def render_row(row: Row, table: Table, counts: Counts) -> str:
         published = ['' if x is None else f'{x:,}' for x in (row.params, row.ops)]
         return f'| {row.row} | | | {published[0]} | | {published[1]} | {row.note} |'
     ours = counts.parameters(row.config)
-    note = row.note
+    notes = ['ours, not a row of the paper'] if row.ours else []
     if row.added_params is not None:
-        note = f'+{ours - counts.parameters(row.over):,} parameters, published +{row.added_params:,}. {note}'.strip()
+        notes.append(f'+{ours - counts.parameters(row.over):,} parameters, published +{row.added_params:,}')
+    note = '; '.join(notes + [row.note] if row.note else notes)
     params = cell(ours / 1e6, row.params)
     ops = ('', '')
     if row.size:
         ops = cell(table.ops_per_mac * counts.macs(row.config, row.size) / 1e9, row.ops)
+        if row.size != table.size:
+            ops = (f'{ops[0]} at {row.size[0]}x{row.size[1]}', ops[1])
     link = f'`{row.config}`' if '::' in row.config else f'[{Path(row.config).stem}](../configs/{row.config})'
     return f'| {row.row} | {link} | {params[0]} | {params[1]} | {ops[0]} | {ops[1]} | {note} |'
 
@@ -178,10 +188,11 @@ PAPERS = dict(
 HEAD = """# The papers' tables, row by row
 
 Made by `python docs/paper_tables/make.py` from the configs; the published figures are the papers'. Parameters are in
-millions, operations in billions, counted as the paper counts them (one or two a multiply-add, at the size that each
-table names). A count of ours is **bold** where it is the published one to the last printed digit; where it is not, the
-note or the text over the table says why. Parameters are those of the whole model, auxiliary heads included. Accuracies
-have not been measured here: they take the papers' data sets and GPUs. Each config trains as it stands.
+millions, operations in billions, counted as the paper counts them (one or two a multiply-add, at the size that the
+table or the row names). A count of ours is **bold** where it is the published one to the last printed digit; where it
+is not, the note or the text over the table says why. Parameters are those of the whole model, auxiliary heads
+included. Accuracies have not been measured here: they take the papers' data sets and GPUs. Each config trains as it
+stands.
 """
 
 
@@ -220,6 +231,7 @@ def main() -> int:
             counts.update(row.config, row.size)
             if row.over:
                 counts.update(row.over, row.size)
+        counts.forget_all_but({name for row in rows for name in (row.config, row.over)})
     except KeyboardInterrupt:
         print('Stopped; what is counted is kept. To go on, run this again.', file=sys.stderr)
         return 1

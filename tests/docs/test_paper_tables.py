@@ -1,7 +1,6 @@
 """The page of the papers' tables: in step with the configs, and every difference explained."""
 import contextlib
 import importlib.util
-import re
 from unittest import mock
 
 import pytest
@@ -19,11 +18,16 @@ spec.loader.exec_module(make)
 TABLES = make.read_tables()
 ROWS = [(table, row) for table in TABLES for row in table.rows]
 COUNTS = make.Counts()
+# What the papers print: a table's rows, and on how many of them parameters and operations.
 TABLES_OF_THE_PAPERS = dict(
-    scsa=['Table 1', 'Table 2', 'Table 3', 'Table 4', 'Table 5', 'Table 6'],
-    fine=['Table 1', 'Table 2', 'Table 3', 'Table 4', 'Table 5', 'Table 6', 'Table 7', 'Table 8', 'Fig. 5', 'Fig. 7'],
-    cfsam=['Table 1', 'Table 2', 'Table 3', 'Table 4', 'Table 5', 'Table 6'],
-    cla=['Table 1', 'Table 2', 'Table 3'])
+    scsa={'Table 1': (15, 0, 0), 'Table 2': (28, 28, 28), 'Table 3': (36, 36, 36), 'Table 4': (48, 0, 0),
+          'Table 5': (14, 14, 14), 'Table 6': (8, 0, 0)},
+    fine={'Table 1': (16, 16, 16), 'Table 2': (12, 12, 12), 'Table 3': (6, 6, 6), 'Table 4': (8, 0, 0),
+          'Table 5': (2, 0, 0), 'Table 6': (3, 1, 0), 'Table 7': (6, 6, 6), 'Table 8': (6, 0, 6), 'Fig. 5': (6, 0, 4),
+          'Fig. 7': (4, 0, 0)},
+    cfsam={'Tables 1 and 4': (7, 5, 5), 'Table 2': (4, 0, 0), 'Table 3': (4, 0, 0), 'Table 5': (4, 0, 0),
+           'Table 6': (4, 0, 0)},
+    cla={'Table 1': (5, 5, 0), 'Table 2': (4, 0, 0), 'Table 3': (4, 0, 0), 'Sec. V': (6, 0, 0)})
 
 
 def configs():
@@ -42,11 +46,37 @@ def uninitialised():
 
 @pytest.mark.parametrize('paper, table', [(paper, table) for paper, tables in TABLES_OF_THE_PAPERS.items()
                                           for table in tables])
-def test_every_table_of_every_paper_is_there(paper, table):
-    """A heading may be of one, 'Table 2, Faster R-CNN', or of several, 'Tables 1 and 4'."""
-    kind, number = table.split()
-    names = [t.table for t in TABLES if t.paper == paper and t.table.startswith(kind)]
-    assert any(number in re.findall(r'\d+', name.split(',')[0]) for name in names), names
+def test_every_row_of_every_table_is_there(paper, table):
+    """A heading's name goes on after a comma where a table is in parts: 'Table 2, Faster R-CNN'."""
+    rows = [row for t, row in ROWS if (t.paper, t.table.split(',')[0]) == (paper, table) and not row.ours]
+    parameters = [row for row in rows if row.params is not None or row.added_params is not None]
+    operations = [row for row in rows if row.ops is not None]
+    assert (len(rows), len(parameters), len(operations)) == TABLES_OF_THE_PAPERS[paper][table]
+
+
+def test_there_is_no_other_table():
+    assert {(t.paper, t.table.split(',')[0]) for t in TABLES} == {
+        (paper, table) for paper, tables in TABLES_OF_THE_PAPERS.items() for table in tables}
+
+
+@pytest.mark.parametrize('table', TABLES, ids=lambda table: f'{table.paper}-{table.table}')
+def test_no_row_is_there_twice(table):
+    names = [row.row for row in table.rows]
+    assert len(names) == len(set(names))
+    linked = [row.config for row in table.rows if row.config]
+    assert len(linked) == len(set(linked))
+
+
+@pytest.mark.parametrize('table', [table for table in TABLES if table.size],
+                         ids=lambda table: f'{table.paper}-{table.table}')
+def test_an_operation_count_tells_its_size(table):
+    """Over the table, or in the row where it is another."""
+    assert f'Operations at {table.size[0]}x{table.size[1]}, ' in make.render_table(table, COUNTS)
+    for row in table.rows:
+        if row.config:
+            operations = make.render_row(row, table, COUNTS).split(' | ')[4]
+            size = operations.partition(' at ')[2]
+            assert size == ('' if row.size == table.size else f'{row.size[0]}x{row.size[1]}')
 
 
 def test_the_page_is_what_the_script_makes():

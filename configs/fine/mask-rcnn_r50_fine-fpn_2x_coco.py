@@ -1,0 +1,3 @@
+_base_ = __import__('mmdet').__path__[0] + '/.mim/configs/mask_rcnn/mask-rcnn_r50_fpn_2x_coco.py'
+custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
+model = dict(neck=dict(type='FINEFPN'))
