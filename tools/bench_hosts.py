@@ -14,7 +14,8 @@ from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 import torch  # noqa: E402  (after the sentence that says what is missing)
-from measuring import check_folder, command, recorded  # noqa: E402
+from ending import run_to_the_end  # noqa: E402
+from measuring import check_folder, recorded  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Column, Table  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -49,7 +50,8 @@ def parse_args():
 
 
 def main():
-    command(run, parse_args())
+    args = parse_args()
+    run_to_the_end(lambda: run(args), 'What is above was measured to its end.')
 
 
 def run(args):

@@ -1,7 +1,6 @@
 """Compare recipes: `mim run mmxattn compare STOCK.py OURS.py`, or `python tools/compare.py STOCK.py OURS.py`."""
 import argparse
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +11,8 @@ os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv')
-from mmengine.config import DictAction  # noqa: E402  (after the sentence that says what is missing)
+from ending import run_to_the_end, same_command  # noqa: E402  (after the sentence that says what is missing)
+from mmengine.config import DictAction  # noqa: E402
 
 DESCRIPTION = """\
 Put two or more recipes side by side: what differs, what it costs, how fast it is, how good, and what it looks at.
@@ -70,12 +70,7 @@ def parse_args():
 
 def main():
     args = parse_args()
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        sys.exit(f'\nStopped. To go on from here: {shlex.join([sys.executable, *sys.argv])}')
-    except ValueError as error:
-        sys.exit(f'{error}')
+    run_to_the_end(lambda: run(args), f'To go on from here: {same_command()}')
 
 
 def run(args):

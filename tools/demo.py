@@ -3,14 +3,13 @@
 
 import argparse
 import os
-import shlex
-import sys
 from pathlib import Path
 
 # Threads that wait must not spin for long: beside anything else on two cores, that slows training many times over.
 # OpenMP reads this once, when torch is loaded.
 os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 
+from ending import run_to_the_end, same_command
 from mmengine.config import DictAction
 
 RECIPES = {  # part -> stock recipe, the same with the part
@@ -42,12 +41,8 @@ def main():
     args = parse_args()
     stock, part = RECIPES[args.part]
     print(PLAN.format(stock=stock, part=part), flush=True)
-    try:
-        run(args, [CONFIGS / f'{name}.py' for name in (stock, part)])
-    except KeyboardInterrupt:
-        sys.exit(f'\nStopped. To go on from here: {shlex.join([sys.executable, *sys.argv])}')
-    except ValueError as error:
-        sys.exit(f'{error}')
+    configs = [CONFIGS / f'{name}.py' for name in (stock, part)]
+    run_to_the_end(lambda: run(args, configs), f'To go on from here: {same_command()}')
 
 
 def run(args, configs):

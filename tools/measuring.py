@@ -1,17 +1,5 @@
-"""What tools/bench_layers.py and tools/bench_hosts.py share: how they end, and how they keep what is measured."""
-import sys
-
-__all__ = ['check_folder', 'command', 'recorded']
-
-
-def command(run, args):
-    """Run a tool: wrong words and Ctrl-C end it in a sentence, and not in a traceback."""
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        sys.exit('\nStopped. What is above was measured to its end.')
-    except ValueError as error:
-        sys.exit(f'{error}')
+"""What tools/bench_layers.py and tools/bench_hosts.py share: how they keep what is measured."""
+__all__ = ['check_folder', 'recorded']
 
 
 def check_folder(file):

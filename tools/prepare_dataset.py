@@ -6,7 +6,9 @@ from pathlib import Path
 from mmxattn.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv')
-from mmxattn.datasets.conversion import CONVERSIONS  # noqa: E402  (after the sentence that says what is missing)
+from ending import run_to_the_end, same_command  # noqa: E402  (after the sentence that says what is missing)
+
+from mmxattn.datasets.conversion import CONVERSIONS  # noqa: E402
 from mmxattn.datasets.sources import SOURCES  # noqa: E402
 
 DESCRIPTION = """\
@@ -47,12 +49,7 @@ def parse_args():
 
 def main():
     args = parse_args()
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        sys.exit('\nStopped. The same command goes on from here.')
-    except (ValueError, OSError) as error:
-        sys.exit(f'{error}')
+    run_to_the_end(lambda: run(args), f'To go on from here: {same_command()}')
 
 
 def run(args):

@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 from mmengine.device import get_device
-from mmengine.runner import set_random_seed
 from tqdm import tqdm
 
 from . import earlier
@@ -24,7 +23,7 @@ from .errors import in_one_line
 from .inputs import made_batch, real_batches, test_batches
 from .looks import look
 from .plan import Plan
-from .recipe import build_model, fingerprint, input_shape, load_recipe
+from .recipe import fingerprint, input_shape, load_recipe, untrained_model
 from .report import write_report
 from .result import Candidate, Comparison, Run, labels
 from .training import finished_training, train
@@ -209,7 +208,8 @@ class _Work:
                 for name, one in intervals.items()}
 
     def _models(self):
-        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs else _untrained(cfg)
+        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs
+                else untrained_model(cfg).to(get_device())
                 for candidate, cfg in zip(self.result.candidates, self.cfgs)]
 
     def _timing_batches(self):
@@ -278,12 +278,6 @@ def _identity(run):
     """Path, size and time of the weights' file, as text."""
     status = Path(run.checkpoint).stat()
     return f'{run.checkpoint}:{status.st_size}:{status.st_mtime_ns}'
-
-
-def _untrained(cfg):
-    """The model with random weights, the same each time: how many boxes they give decides how long NMS takes."""
-    set_random_seed(0)
-    return build_model(cfg).to(get_device())
 
 
 def _digest(key):

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmengine.runner import set_random_seed
 
 from .. import __path__ as PACKAGE
 from . import speed
 from .benchmark import LEAST
 from .complexity import count_macs
 from .inputs import made_batch
-from .recipe import build_model, load_recipe
+from .recipe import load_recipe, untrained_model
 
 
 @dataclass(frozen=True)
@@ -152,12 +151,7 @@ def build(host, device):
     toolbox, path = host.stock
     stock = load_recipe(Path(__import__(toolbox).__path__[0]) / '.mim' / 'configs' / path)
     ours = load_recipe(Path(PACKAGE[0]) / '.mim' / 'configs' / host.ours, host.options)
-    for cfg in (stock, ours):
-        cfg.model.backbone.init_cfg = None  # pretrained weights are of no use here
-    models = [build_model(cfg) for cfg in (stock, ours)]
-    set_random_seed(0)
-    for model in models:
-        model.init_weights()  # some weights are whatever was in memory until then
+    models = [untrained_model(cfg) for cfg in (stock, ours)]
     models[1].load_state_dict(models[0].state_dict(), strict=False)
     return (stock, ours), [model.to(device) for model in models]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import set_random_seed
 
 
 def load_recipe(path, options=None, seed=None):
@@ -41,13 +42,14 @@ def load_recipe(path, options=None, seed=None):
 
 
 def build_model(cfg):
-    """Build the model of a recipe with random weights; nothing is downloaded.
+    """Build the model of a recipe for its structure: nothing is downloaded, and a layer may leave weights unset.
 
     Args:
         cfg (mmengine.config.Config): The recipe.
 
     Returns:
-        torch.nn.Module: The model in evaluation mode, on the CPU, SyncBN turned into BN.
+        torch.nn.Module: The model in evaluation mode, on the CPU, SyncBN turned into BN. Where its outputs matter, use
+        :func:`untrained_model`.
 
     Raises:
         ValueError: The recipe's model cannot be built.
@@ -59,6 +61,30 @@ def build_model(cfg):
         raise ValueError(f'The model of {cfg.filename} cannot be built ({type(error).__name__}: {error}).') from error
     model = revert_sync_batchnorm(model)
     model.eval()  # not chained: mmdet's ResNet.eval() returns None
+    return model
+
+
+def untrained_model(cfg):
+    """Build the model of a recipe at its random start, the same at each call; nothing is downloaded.
+
+    How many boxes it gives decides how long their suppression takes, so two copies have to give the same.
+
+    Args:
+        cfg (mmengine.config.Config): The recipe; pretrained weights that it names are left out.
+
+    Returns:
+        torch.nn.Module: The model in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: The recipe's model cannot be built.
+    """
+    set_random_seed(0)
+    model = build_model(cfg)
+    for module in model.modules():
+        if starts := getattr(module, 'init_cfg', None):
+            starts = [starts] if isinstance(starts, dict) else starts
+            module.init_cfg = [start for start in starts if start['type'] != 'Pretrained'] or None
+    model.init_weights()
     return model
 
 

@@ -1,7 +1,9 @@
 import pytest
+import torch
 from mmengine.config import Config
 
-from mmxattn.analysis.recipe import build_model, fingerprint, input_shape, load_recipe
+import recipes
+from mmxattn.analysis.recipe import build_model, fingerprint, input_shape, load_recipe, untrained_model
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -45,6 +47,17 @@ def test_building_leaves_the_recipe_alone(toy_recipe):
     before = fingerprint(cfg)
     assert not build_model(cfg).training
     assert fingerprint(cfg) == before
+
+
+def test_an_untrained_model_has_every_weight_set_and_downloads_nothing(monkeypatch):
+    """SSD's L2Norm holds whatever was in memory until it is initialised, and its recipe names a checkpoint."""
+    pytest.importorskip('mmdet')
+    monkeypatch.setattr('mmengine.runner.checkpoint.CheckpointLoader.load_checkpoint', None)
+    cfg = load_recipe(recipes.CONFIGS / 'cfsam/ssd300_cfsam_coco.py')
+    first, second = untrained_model(cfg), untrained_model(cfg)
+    assert first.neck[0].l2_norm.weight.eq(20).all() and not first.training
+    for key, value in first.state_dict().items():
+        assert value.isfinite().all() and torch.equal(value, second.state_dict()[key]), key
 
 
 @pytest.mark.parametrize('recipe, shape', [

@@ -15,7 +15,9 @@ SHORT = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=16', 'val_d
          'test_dataloader.dataset.indices=4']
 
 
-def demo():
+@pytest.fixture
+def demo(monkeypatch):
+    monkeypatch.syspath_prepend(DEMO.parent)
     spec = importlib.util.spec_from_file_location('demo', DEMO)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,12 +35,11 @@ def heed_ctrl_c():
 
 
 @pytest.mark.parametrize('part', ['fine', 'cfsam', 'scsa', 'cla'])
-def test_each_part_has_its_two_recipes(part):
-    module = demo()
-    stock, ours = module.RECIPES[part]
+def test_each_part_has_its_two_recipes(demo, part):
+    stock, ours = demo.RECIPES[part]
     assert stock != ours
-    assert (module.CONFIGS / f'{stock}.py').is_file()
-    assert (module.CONFIGS / f'{ours}.py').is_file()
+    assert (demo.CONFIGS / f'{stock}.py').is_file()
+    assert (demo.CONFIGS / f'{ours}.py').is_file()
 
 
 def test_an_unknown_part_is_told_with_the_known_ones():
