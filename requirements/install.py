@@ -131,6 +131,10 @@ class Environment:
         if not _works(self.python, 'import torch'):
             self.pip(TORCH, TORCH, lock=lock)
         facts = probe(self.python)
+        if [int(number) for number in facts['torch'].split('.')[:2]] < [2, 3]:
+            raise SetupError(f'{THIS_PYTHON["python"]} has torch {facts["torch"]}, compiled against NumPy 1, and '
+                             'this environment holds NumPy 2: name a Python with torch 2.3 or newer, or with none. '
+                             'docs/compatibility.md says how to install beside an older torch by hand.')
         say(f'torch {facts["torch"]}, operators for the {"GPU" if facts["gpu_ops"] else "CPU"}')
         if stored_wheel(facts, self.stack.mmcv) is None:
             check_tools(facts)

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import install
 import pytest
 from console import SetupError, exclusive, run
 from install import STACKS, Environment
@@ -67,6 +68,14 @@ def test_a_folder_of_somebody_else_stays(root):
     with pytest.raises(SetupError, match='was not made by this set-up'):
         environment.create(lock=None)
     assert [path.name for path in environment.folder.iterdir()] == ['mine']
+
+
+def test_a_torch_of_numpy_1_is_refused_before_anything_is_installed(root, monkeypatch):
+    environment = Environment('openmmlab', root)
+    monkeypatch.setattr(install, '_works', lambda python, code: True)
+    monkeypatch.setattr(install, 'probe', lambda python: dict(torch='2.1.2+cu121', gpu_ops=False))
+    with pytest.raises(SetupError, match=r'torch 2\.1\.2\+cu121, compiled against NumPy 1.*2\.3 or newer'):
+        environment.fill(lock=None)
 
 
 def test_a_failing_command_shows_its_end_and_names_its_log(tmp_path, capfd):
