@@ -2,6 +2,8 @@
 import contextlib
 import functools
 import pickle
+import urllib.error
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from mmengine.model import Sequential
 
 from .toolboxes import installed
 
-__all__ = ['LOADS_WEIGHTS_ONLY', 'apply', 'unreadable']
+__all__ = ['LOADS_WEIGHTS_ONLY', 'apply', 'unreachable', 'unreadable']
 
 # PyTorch >= 2.6 loads tensors and plain containers only, unless told otherwise.
 LOADS_WEIGHTS_ONLY = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6)
@@ -73,23 +75,39 @@ def unreadable(path, error: Exception) -> ValueError:
     return ValueError(f'The checkpoint {path} cannot be read: {why}. Give one that training wrote.')
 
 
+def unreachable(address, error: Exception) -> ConnectionError:
+    """What to say of a checkpoint whose address does not give it; it is an OSError, as what urllib raises is."""
+    why = f'{error.code} {error.reason}' if isinstance(error, urllib.error.HTTPError) else getattr(
+        error, 'reason', None) or error
+    return ConnectionError(f'The checkpoint {address} cannot be fetched ({why}): give an address that answers, or the '
+                           'path of a file.')
+
+
 def name_unreadable_checkpoints() -> None:
-    """Let mmengine say which checkpoint cannot be read, and what to do. Goes when mmengine names the file itself."""
-    from mmengine.runner import checkpoint, runner
-    load = checkpoint._load_checkpoint
+    """Let mmengine say which checkpoint cannot be read, and what to do. Goes when mmengine names the file itself.
+
+    In its loader, which the backbones that load by themselves (Swin, ViT, PVT) call too.
+    """
+    from mmengine.runner import CheckpointLoader
+    load = vars(CheckpointLoader)['load_checkpoint'].__func__
 
     @functools.wraps(load)
-    def _load_checkpoint(filename, *args, **kwargs):
+    def load_checkpoint(cls, filename, *args, **kwargs):
         try:
-            return load(filename, *args, **kwargs)
+            return load(cls, filename, *args, **kwargs)
         except (pickle.UnpicklingError, EOFError) as error:
             raise unreadable(filename, error) from error
         except RuntimeError as error:
             if 'PytorchStreamReader' not in str(error):
                 raise
             raise unreadable(filename, error) from error
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            raise unreachable(filename, error) from error
+        except FileNotFoundError as error:
+            what = 'is a folder' if Path(filename).is_dir() else 'is not there'
+            raise FileNotFoundError(f'The checkpoint {filename} {what}: give the path of a .pth file.') from error
 
-    checkpoint._load_checkpoint = runner._load_checkpoint = _load_checkpoint
+    CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
 
 
 def give_ssd_head_its_loss_cls() -> None:

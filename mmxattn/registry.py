@@ -4,6 +4,8 @@ A component is found as ``mmxattn.NAME`` from any config, for mmengine imports t
 ``mmxattn``; and as ``NAME`` alone, under any default scope, once ``custom_imports = dict(imports=['mmxattn'])`` has
 imported the package.
 """
+import inspect
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -11,6 +13,8 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
+
+from .layers.arguments import tell_arguments
 
 __all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS']
 
@@ -23,9 +27,14 @@ class PluginRegistry(Registry):
     """
 
     def register_module(self, name=None, force=False, module=None):
-        """Register ``module`` here and in the parent; arguments and use are those of mmengine's Registry."""
+        """Register ``module`` here and in the parent; arguments and use are those of mmengine's Registry.
+
+        A class tells from then on which argument of a config it does not take.
+        """
         if module is None:
             return lambda cls: self.register_module(name, force, cls)
+        if inspect.isclass(module):
+            tell_arguments(module)
         super().register_module(name, force, module)
         self.parent.register_module(name, force, module)
         return module

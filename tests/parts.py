@@ -60,6 +60,7 @@ def cla(fine_channels, patch_size=1, **arguments):
 PARTS = {
     'SCSA': Part(lambda: SCSA(16), [16], [0]),
     'SCSA, PCSA first': Part(lambda: SCSA(16, channel_first=True), [16], [0]),
+    'SCSA, PCSA alone': Part(lambda: SCSA(16, spatial=False), [16], [0]),
     'FINE': fine(),
     'FINE, window': fine(attention='window'),
     'FINE, area': fine(attention='area'),

@@ -5,8 +5,11 @@ are there stay: a checkpoint that somebody trained has those names.
 """
 from pathlib import Path
 
+from mmdet.models.backbones.resnet import Bottleneck
 from torch import nn
 
+import recipes
+import rtdetr
 from mmxattn import layers, models
 from mmxattn.layers import rivals
 
@@ -25,6 +28,23 @@ class Plain3x3(nn.Conv2d):
 
     def __init__(self, in_channels, out_channels, kernel_size, **arguments):
         super().__init__(in_channels, out_channels, kernel_size, padding=1)
+
+
+def plugin(kind, **arguments):
+    """A block of a ResNet, of 32 channels, with a plugin: its own tensors, and its name in the block."""
+    plugins = [dict(cfg=dict(type=f'mmxattn.{kind}', **arguments), position='after_conv3')]
+    return lambda: Bottleneck(32, 8, plugins=plugins)
+
+
+def aligned_fpn(kind):
+    return lambda: models.AlignedFPN(IN, 16, num_outs=4, align_cfg=dict(type=kind))
+
+
+def segmentor():
+    backbone = dict(type='mmseg.ResNet', depth=18, base_channels=4, num_stages=2, out_indices=[1], strides=[1, 2],
+                    dilations=[1, 1])
+    head = dict(type='mmseg.FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=5)
+    return models.ImageEncoderDecoder(backbone, head)
 
 
 PARTS = {
@@ -71,6 +91,27 @@ PARTS = {
     'cla-uper-head': lambda: models.CLAUPerHead(**SEGFORMER, pool_scales=(1, 2)),
     'cla-fpn-head': lambda: models.CLAFPNHead(**dict(HEAD, in_channels=[6] * 4), feature_strides=[4, 8, 16, 32]),
     'afma-segformer-head': lambda: models.AFMASegformerHead(**SEGFORMER),
+    'image-encoder-decoder': segmentor,
+    'rtdetr_r18': lambda: recipes.build(rtdetr.small()),
+    'rtdetr-hybrid-encoder': lambda: models.RTDETRHybridEncoder(**HYBRID),
+    'resnet-vd': lambda: models.ResNetVD(depth=18, base_channels=4),
+    'aligned-fpn_sni': aligned_fpn('SNI'),
+    'aligned-fpn_fapn': aligned_fpn('FaPNAlignment'),
+    'aligned-fpn_adafpn': aligned_fpn('AdaFPNAlignment'),
+    'fapn-neck': lambda: models.FaPN(IN, 16, num_outs=4),
+    'per-level-neck': lambda: models.PerLevelNeck([8, 16], dict(type='MobileViTBlock', channels=16, depth=1)),
+    'plugin_ca': plugin('CA'),
+    'plugin_cbam': plugin('CBAM'),
+    'plugin_cpca': plugin('CPCA'),
+    'plugin_eca': plugin('ECA'),
+    'plugin_ela': plugin('ELA'),
+    'plugin_ema': plugin('EMA', groups=2),
+    'plugin_fca': plugin('FCA'),
+    'plugin_mobilevit': plugin('MobileViTBlock', channels=16, depth=1),
+    'plugin_sa': plugin('SA', groups=2),
+    'plugin_scsa': plugin('SCSA'),
+    'plugin_se': plugin('SE'),
+    'plugin_se_without-norm': plugin('SE', norm=False),
 }
 
 

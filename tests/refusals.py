@@ -1,4 +1,6 @@
-"""Wrong uses: what is done, the class of the error, and what its message has to hold."""
+"""Wrong uses: what is done, the class of the error, what its message has to hold, and how long it may take."""
+import contextlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,18 @@ def refused(action, kind, *words):
 def contents(folder: Path) -> dict:
     """Every file below a folder, with its bytes."""
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+@contextlib.contextmanager
+def limited(seconds: float):
+    """Fail what runs within, in the main thread, once it has taken longer."""
+    def fail(*_):
+        pytest.fail(f'Not done after {seconds} s.')
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -5,12 +5,21 @@ import json
 import sys
 import types
 
+OLDEST = (3, 10)
 DESCRIPTION = """\
 Tell what is installed, whether it works together, and which known faults these versions have, each with its way around.
 
 Tried are torch, compiled operators, the toolboxes, mmxattn's parts, CUDA, Triton and ONNX, as far as they are there.
 The exit code is 0 where all is well and 1 where something is broken.
 """
+
+
+def check_python() -> None:
+    """Tell an old Python. Every line of this file has to be one that Python 3.6 reads; the package's are not."""
+    if sys.version_info[:2] < OLDEST:
+        found, oldest = ('.'.join(map(str, version)) for version in (sys.version_info[:3], OLDEST))
+        sys.exit(f'Python {found} is older than {oldest}, the oldest for mmxattn: make an environment from Python '
+                 f'{oldest} to 3.12.')
 
 
 def without_toolboxes() -> None:
@@ -24,6 +33,7 @@ def without_toolboxes() -> None:
 
 
 def main() -> None:
+    check_python()
     parser = argparse.ArgumentParser(prog='mim run mmxattn doctor', description=DESCRIPTION,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', action='store_true', help='print everything as JSON, for programs')

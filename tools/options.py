@@ -18,12 +18,23 @@ from mmengine.config import Config, DictAction  # noqa: E402  (after the sentenc
 __all__ = ['end_processes', 'load_config', 'option_parser', 'replace_type', 'start_processes']
 
 
+class Entries(DictAction):
+    """mmengine's reader of ``KEY=VALUE``, which tells in a sentence what it cannot read."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise argparse.ArgumentError(self, f'{" ".join(values)!r} is not KEY=VALUE ({error}): write entries as in '
+                                         'train_cfg.max_epochs=2, brackets closed, without spaces.') from error
+
+
 def option_parser(description: str) -> argparse.ArgumentParser:
     """A parser with what training and testing have in common; ``mim train`` and ``mim test`` rely on these names."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='the recipe')
     parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go (default: work_dirs/RECIPE)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=Entries, metavar='KEY=VALUE',
                         help='entries of the recipe to replace: train_cfg.max_epochs=2 param_scheduler.0.end=10')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='how several processes are started')

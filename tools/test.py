@@ -4,7 +4,7 @@ from options import load_config, option_parser, start_processes  # first: it say
 # isort: split
 from pathlib import Path
 
-from given import check_checkpoint
+from given import check_checkpoint, check_launcher, check_parts
 from measuring import check_folder
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
@@ -16,7 +16,12 @@ def main():
     parser.add_argument('checkpoint', help='a file that training wrote, or an address')
     parser.add_argument('--out', metavar='FILE.pkl', help='write every prediction to this file')
     arguments = parser.parse_args()
+    check_launcher(arguments.launcher, arguments.config)
     config = load_config(arguments)
+    check_parts(config, 'test')
+    if arguments.out and not arguments.out.endswith(('.pkl', '.pickle')):
+        raise SystemExit(f'--out {arguments.out} is no .pkl file, and predictions are pickled: give --out '
+                         f'{Path(arguments.out).with_suffix(".pkl")}')
     try:
         check_folder(arguments.out and Path(arguments.out))
     except ValueError as error:

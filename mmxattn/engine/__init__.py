@@ -7,11 +7,13 @@ from ..toolboxes import require
 require('mmxattn.engine', 'mmengine', 'mmcv')
 
 from .checkpoint_hook import ResumableCheckpointHook  # noqa: E402
-from .files import cut_short, newest_checkpoint  # noqa: E402
+from .choice import check_training, choose, first_process, same_everywhere  # noqa: E402
+from .files import content_of, cut_short, newest_checkpoint  # noqa: E402
 from .loops import ResumableEpochLoop, ResumableIterLoop  # noqa: E402
 from .numbered_batches import NumberedBatches  # noqa: E402
 from .resumable import make_resumable  # noqa: E402
 from .step_seed_hook import StepSeedHook  # noqa: E402
 
 __all__ = ['NumberedBatches', 'ResumableCheckpointHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'StepSeedHook',
-           'cut_short', 'make_resumable', 'newest_checkpoint']
+           'check_training', 'choose', 'content_of', 'cut_short', 'first_process', 'make_resumable',
+           'newest_checkpoint', 'same_everywhere']

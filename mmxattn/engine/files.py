@@ -1,15 +1,20 @@
 """Checkpoint files: written whole or not at all, known when they are cut short, and the newest whole one found."""
 import os
+import pickle
 import re
 import zipfile
 from pathlib import Path
 
+import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
+from ..compat import LOADS_WEIGHTS_ONLY
 from ..files import write_whole
 
-__all__ = ['WholeFiles', 'cut_short', 'newest_checkpoint']
+__all__ = ['WholeFiles', 'content_of', 'cut_short', 'find_newest', 'newest_checkpoint']
+
+OWN = re.compile(r'(epoch_\d+|iter_\d+|stopped|stopped_before)\.pth')  # what a run may have written to go on from
 
 
 class WholeFiles(LocalBackend):
@@ -42,7 +47,8 @@ register_backend('mmxattn.WholeFiles', WholeFiles, force=True)
 def cut_short(path) -> bool:
     """Whether a checkpoint is not all there: by its archive's directory, which stands at its end, and its checksums.
 
-    A folder (sharded checkpoints: one file a process) is cut short where one of its files is, or it has none.
+    A folder (sharded checkpoints: one file a process) is cut short where one of its files is, or it has none. A file in
+    the format before PyTorch 1.6 has neither: of it that cannot be told, and the answer is yes.
     """
     path = Path(path)
     if path.is_dir():
@@ -55,28 +61,73 @@ def cut_short(path) -> bool:
         return True
 
 
+def content_of(path):
+    """What is in a checkpoint, its tensors not yet read; of a folder what is in its first file.
+
+    Raises:
+        pickle.UnpicklingError, EOFError, RuntimeError, OSError: it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = min(path.glob('*.pth'))
+    return torch.load(path, map_location='cpu', weights_only=LOADS_WEIGHTS_ONLY, mmap=True)
+
+
+def step_of(path) -> int:
+    """The number of steps that a checkpoint says were trained; -1 where it does not say."""
+    try:
+        return int(content_of(path)['meta']['iter'])
+    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, KeyError, TypeError, IndexError, ValueError):
+        return -1
+
+
 def newest_checkpoint(folder) -> str | None:
     """The newest whole checkpoint of a run, to go on from; each one that is cut short is named in the log.
 
-    First the one that ``last_checkpoint`` names, here or where it says; then those of the folder that this run may have
-    written before, the youngest first. ``best_*`` and published files have no optimizer and do not count.
+    ``find_newest`` says which it is.
 
     Args:
         folder: the run's work folder; it need not be there.
     Returns:
         the path, or None where there is no whole checkpoint.
     """
-    folder = Path(folder)
-    candidates = []
-    pointer = folder / 'last_checkpoint'
-    if pointer.is_file() and (named := pointer.read_text().strip()):
-        candidates += [Path(named), folder / Path(named).name]  # a work folder may have been moved
-    own = [path for path in folder.glob('*.pth') if re.fullmatch(r'(epoch_\d+|iter_\d+|stopped)\.pth', path.name)]
-    candidates += sorted(own, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in dict.fromkeys(candidates):
+    newest, cut = find_newest(folder)
+    for sentence in cut:
+        print_log(sentence, 'current', 30)
+    return newest
+
+
+def find_newest(folder) -> tuple[str | None, list[str]]:
+    """The newest whole checkpoint of a run, and a sentence for each that is cut short and was passed over.
+
+    It is the one that ``last_checkpoint`` names, found by its name in the folder itself, for a work folder may have
+    been copied; save where one of the folder's own is both younger and further: then the process died before it could
+    name that. Without a pointer that leads to a whole file it is the youngest whole one of the folder; where that has
+    none, and no file of the pointer's name, the one where the pointer says. ``best_*`` and published files have no
+    optimizer and do not count.
+    """
+    folder, cut = Path(folder), []
+
+    def whole(path: Path) -> bool:
         if not path.exists():
-            continue
-        if not cut_short(path):
-            return str(path)
-        print_log(f'The checkpoint {path} is cut short and not used; the one before it is looked for.', 'current', 30)
-    return None
+            return False
+        if cut_short(path):
+            cut.append(f'The checkpoint {path} is cut short and not used; the one before it is looked for.')
+            return False
+        return True
+
+    pointer = folder / 'last_checkpoint'
+    named = pointer.read_text().strip() if pointer.is_file() else ''
+    pointed = folder / Path(named).name if named else None
+    if pointed is not None and not whole(pointed):
+        pointed = None
+    own = sorted((path for path in folder.glob('*.pth') if OWN.fullmatch(path.name) and path.name != Path(named).name),
+                 key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in own:
+        if pointed is not None and path.stat().st_mtime_ns <= pointed.stat().st_mtime_ns:
+            break
+        if whole(path) and (pointed is None or step_of(path) > step_of(pointed)):
+            return str(path), cut
+    if named and not (folder / Path(named).name).exists() and whole(Path(named)):
+        pointed = Path(named)
+    return (None if pointed is None else str(pointed)), cut

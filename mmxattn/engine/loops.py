@@ -6,6 +6,7 @@ IterBasedTrainLoop loads everything that was trained once more: hours, in a run 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..registry import LOOPS
+from .choice import settle
 from .numbered_batches import NumberedBatches
 
 __all__ = ['ResumableEpochLoop', 'ResumableIterLoop']
@@ -31,8 +32,9 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         ValueError: the train data loader has no NumberedBatches.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, runner, *args, **kwargs):
+        settle(runner)  # a runner builds its loop before it loads
+        super().__init__(runner, *args, **kwargs)
         numbered_batches(self)
 
     def run_epoch(self) -> None:
@@ -67,8 +69,9 @@ class ResumableIterLoop(IterBasedTrainLoop):
         ValueError: the train data loader has no NumberedBatches.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, runner, *args, **kwargs):
+        settle(runner)  # a runner builds its loop before it loads
+        super().__init__(runner, *args, **kwargs)
         numbered_batches(self)
 
     def run(self):
@@ -77,6 +80,14 @@ class ResumableIterLoop(IterBasedTrainLoop):
             batches.skip(self._iter)
             self.dataloader_iterator = InPlace(type(self.dataloader_iterator)(self.dataloader), self._iter)
         return super().run()
+
+    def make_up_validation(self) -> None:
+        """Validate before the first step, where the run was stopped between a step and the validation after it."""
+        if self.runner.message_hub.pop_info('stopped_at_step', None) != self._iter or self.runner.val_loop is None:
+            return
+        self._decide_current_val_interval()
+        if self._iter >= self.val_begin and (self._iter % self.val_interval == 0 or self._iter == self._max_iters):
+            self.runner.val_loop.run()
 
 
 class InPlace:

@@ -8,6 +8,7 @@ workers changes nothing. Transforms with a memory (mmdet's CachedMosaic and Cach
 """
 import os
 import signal
+import time
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from .seeds import own_random_numbers, seed_generators
 
 __all__ = ['NumberedBatches']
 
-GRACE = 10
+GRACE = 10  # seconds
 
 
 class Ticket(NamedTuple):
@@ -35,12 +36,12 @@ class TicketedSamples:
 
     def __init__(self, dataset):
         self.dataset = dataset
-        self.in_worker = False
+        self.patience: Patience | None = None
 
     def __call__(self, tickets):
-        if get_worker_info() is not None and not self.in_worker:
-            self.in_worker = True
-            outlive_one_sigterm()
+        if get_worker_info() is not None:
+            self.patience = self.patience or Patience()
+            self.patience.asked()
         return [self.load(ticket) for ticket in tickets]
 
     def load(self, ticket: Ticket):
@@ -49,18 +50,34 @@ class TicketedSamples:
             return self.dataset[ticket.sample]
 
 
-def outlive_one_sigterm() -> None:
-    """Let a worker go on for GRACE seconds after the first SIGTERM, and end quietly then; a second ends it at once.
+class Patience:
+    """Lets a worker outlive the first SIGTERM for as long as it is asked for samples, and end quietly then.
 
     A cluster sends it to every process of a job, and torch raises in the middle of a step where a worker dies: the step
-    could not be ended and saved. Python sends one SIGTERM too when it exits, and waits: hence the end.
+    could not be ended and saved, nor the steps up to the update where gradients are accumulated. Python sends one
+    SIGTERM too when it exits, and waits: hence the end, GRACE seconds after the worker was last asked, or three times
+    the longest it ever waited. A second SIGTERM ends it at once.
     """
-    def go_on(*_):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.alarm(GRACE)
 
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGTERM, go_on)
+    def __init__(self):
+        self.last, self.longest, self.ending = time.monotonic(), 0.0, False
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGTERM, self.go_on)
+
+    def asked(self) -> None:
+        """Begin to count anew."""
+        now = time.monotonic()
+        self.last, self.longest = now, max(self.longest, now - self.last)
+        if self.ending:
+            self.wait()
+
+    def go_on(self, *_) -> None:
+        self.ending = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.wait()
+
+    def wait(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(GRACE, 3 * self.longest))
 
 
 @DATA_SAMPLERS.register_module()

@@ -1,4 +1,5 @@
 """The papers in plain PyTorch, one file a paper. Nothing here imports OpenMMLab."""
+from .arguments import tell_arguments
 from .cfsam import CFSAM
 from .cla import CrossLayerAttention
 from .cla_decoder import CLADecoder
@@ -6,3 +7,6 @@ from .fine import FINE
 from .scsa import SCSA
 
 __all__ = ['CFSAM', 'SCSA', 'FINE', 'CLADecoder', 'CrossLayerAttention']
+
+for layer in (CFSAM, SCSA, FINE, CLADecoder, CrossLayerAttention):
+    tell_arguments(layer)

@@ -6,15 +6,18 @@ what is in it: nothing waits for a GPU, and a compiler or an exporter sees const
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .older_torch import autocast_dtype
 
 __all__ = ['check_channels', 'check_flags', 'check_levels', 'check_map', 'check_maps', 'check_number', 'check_odd',
            'check_option', 'check_pair', 'check_whole']
 
 
-def check_whole(owner: str, least: int = 1, **numbers) -> None:
+def check_whole(owner: str, least: int = 1, **numbers: Any) -> None:
     """Each of ``numbers`` is a whole number (and no bool), ``least`` or more."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not hasattr(number, '__index__'):
@@ -23,7 +26,7 @@ def check_whole(owner: str, least: int = 1, **numbers) -> None:
             raise ValueError(f'{owner}: {name}={number} must be at least {least}.')
 
 
-def check_odd(owner: str, **numbers) -> None:
+def check_odd(owner: str, **numbers: Any) -> None:
     """Each of ``numbers`` is an odd whole number, so that padding by half of it keeps the size of a map."""
     check_whole(owner, **numbers)
     for name, number in numbers.items():
@@ -31,7 +34,7 @@ def check_odd(owner: str, **numbers) -> None:
             raise ValueError(f'{owner}: {name}={number} must be odd, as {number - 1} and {number + 1} are.')
 
 
-def check_number(owner: str, *, zero: bool = False, **numbers) -> None:
+def check_number(owner: str, *, zero: bool = False, **numbers: Any) -> None:
     """Each of ``numbers`` is a finite number above 0; with ``zero`` that one too."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not (hasattr(number, '__float__') or hasattr(number, '__index__')):
@@ -40,14 +43,14 @@ def check_number(owner: str, *, zero: bool = False, **numbers) -> None:
             raise ValueError(f'{owner}: {name}={number} must be {"0, for none, or " if zero else ""}above 0.')
 
 
-def check_flags(owner: str, **flags) -> None:
+def check_flags(owner: str, **flags: Any) -> None:
     """Each of ``flags`` is True or False: any text, 'False' too, would count as True."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise TypeError(f'{owner}: {name}={flag!r} must be True or False.')
 
 
-def check_option(owner: str, options: Sequence, **given) -> None:
+def check_option(owner: str, options: Sequence, **given: Any) -> None:
     """Each of ``given`` is one of ``options``."""
     options = tuple(options)
     for name, option in given.items():
@@ -107,18 +110,9 @@ def check_numbers(layer: nn.Module, x: Tensor, name: str) -> None:
     if all(parameter.device != x.device for parameter in parameters):
         raise ValueError(f'{owner}: the {name} is on {x.device}, the parameters are on {first.device}; move either, '
                          f"as with layer.to('{x.device}').")
-    if not autocasts(x.device.type) and all(parameter.dtype != x.dtype for parameter in parameters):
+    if autocast_dtype(x.device.type) is None and all(parameter.dtype != x.dtype for parameter in parameters):
         raise TypeError(f'{owner}: the {name} holds {x.dtype}, the parameters are {first.dtype}; convert either, as '
                         f'with x.to({first.dtype}), or run it in torch.autocast.')
-
-
-if hasattr(torch, 'get_autocast_dtype'):
-    autocasts = torch.is_autocast_enabled
-else:
-
-    def autocasts(device: str) -> bool:  # torch < 2.4
-        """Whether autocast is on for a type of device."""
-        return torch.is_autocast_cpu_enabled() if device == 'cpu' else torch.is_autocast_enabled()
 
 
 def check_list(owner: str, maps: Sequence[Tensor]) -> None:

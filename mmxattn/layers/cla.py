@@ -21,6 +21,7 @@ Beside the paper's text:
 * maps that d does not divide are padded with zeros on the right and at the bottom.
 """
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,12 @@ from .memory_format import in_format_of
 from .tracing import ceil_div, is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
+
+if TYPE_CHECKING:
+
+    class BiasedConv2d(nn.Conv2d):
+        bias: nn.Parameter
+
 
 COMBINATIONS = ('add', 'cat')
 
@@ -117,8 +124,8 @@ class CrossLayerAttention(nn.Module):
         check_flags('CrossLayerAttention', zero_init=zero_init, normalisation=normalisation)
         self.patch_size = patch_size
         self.normalisation = normalisation
-        self.project = nn.Conv2d(fine_channels, coarse_channels, 1)  # Eq. 1
-        self.mix = nn.Conv2d(coarse_channels, embed_channels, 1)  # Eq. 2, on the correlations
+        self.project = cast('BiasedConv2d', nn.Conv2d(fine_channels, coarse_channels, 1))  # Eq. 1
+        self.mix = cast('BiasedConv2d', nn.Conv2d(coarse_channels, embed_channels, 1))  # Eq. 2, on the correlations
         if zero_init:
             self.zero_output()
 
@@ -245,12 +252,14 @@ class EmbeddingMix(nn.Conv2d):
         super().__init__(number * channels, channels, 1)
         self.resize = resize
 
-    def forward(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    def mixed(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         weights = self.weight.chunk(len(maps), dim=1)
         mixed = [F.conv2d(x, weight) for x, weight in zip(maps[:-1], weights)]
         mixed.append(F.conv2d(maps[-1], weights[-1], self.bias))
         first, *others = (x if x.shape[2:] == size else self.resize(x, size) for x in mixed)
         return sum(others, start=first)
+
+    forward: Callable[..., Tensor] = mixed  # other arguments than a Conv2d's
 
 
 class CLADecoderBlock(nn.Module):

@@ -4,6 +4,7 @@ Paper: Chung et al., "Utilizing Cross Layer Attentions for Semantic Segmentation
 The paper has the pairs (2, 3) and (1, 4), counted from 1, and proposes any two levels and any number of pairs.
 """
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -52,7 +53,7 @@ class CLADecoder(nn.ModuleList):
         self[-1].zero_output()
 
     def forward(self, maps: Sequence[Tensor], embeddings: Sequence[Tensor]) -> Tensor:
-        x = None
+        x: Any = None  # before the first of at least one block
         for block, (i, j) in zip(self, self.pairs):
             x = block(maps[i], maps[j], embeddings[i], embeddings[j], x)
         return x

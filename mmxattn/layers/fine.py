@@ -170,8 +170,8 @@ class FINE(nn.Module):
         low_tokens, high_tokens = (x.flatten(2).transpose(1, 2) for x in (low, high))
         queries, keys = low_tokens, high_tokens
         if self.position_embedding:
-            queries = queries + sine_position_embedding(*low.shape[2:], self.channels, like=low)
-            keys = keys + sine_position_embedding(*high.shape[2:], self.channels, like=high)
+            queries = queries + sine_position_embedding(low.shape[2], low.shape[3], self.channels, like=low)
+            keys = keys + sine_position_embedding(high.shape[2], high.shape[3], self.channels, like=high)
         q, k, v = self.q_proj(queries), self.k_proj(keys), self.v_proj(keys)  # Eq. 5
         attend = ATTENTIONS[self.attention]
         x = self.attn_norm(attend(self.heads(q), self.heads(k), self.heads(v), low.shape[2:], high.shape[2:]))

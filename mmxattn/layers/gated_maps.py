@@ -11,6 +11,9 @@ for with y = x * a * (the other gates) and a' = a * (1 - a / limit),
 
 Under torch.compile and in exports, where a compiler fuses operators by itself, these are the plain operators.
 """
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -99,7 +102,7 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _blocks(x: Tensor, *others: Tensor):
+def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Pieces of tensors that share their first two axes, a blockful of channels at a time; (n, 1, ...) each.
 
     Where the map is small, its memory in another order, or not a CPU's, the only piece is all of it. Tensors that are
@@ -146,12 +149,12 @@ def _gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, 
 class _AxisMeans(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return (*_means(x), x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_rows, grad_columns, grad):
+    def backward(ctx: Any, grad_rows: Tensor, grad_columns: Tensor, grad: Tensor) -> Tensor:
         """``grad`` is _GateAndPool's own, and what the means add is added in its place."""
         grad_rows, grad_columns = (grad_rows / grad.shape[3]).unsqueeze(3), (grad_columns / grad.shape[2]).unsqueeze(2)
         for g, r, c in _blocks(grad, grad_rows, grad_columns):
@@ -162,7 +165,8 @@ class _AxisMeans(torch.autograd.Function):
 class _GateAndPool(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, rows, columns, window, limit):
+    def forward(ctx: Any, x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int],
+                limit: float) -> tuple[Tensor, Tensor]:
         rows, columns = _gates(rows, columns, limit)
         ctx.save_for_backward(x, rows, columns)
         ctx.window, ctx.limit = window, limit
@@ -170,7 +174,7 @@ class _GateAndPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, grad_pooled):
+    def backward(ctx: Any, grad: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
         """``grad`` is _GateChannels' own, and becomes the gradient to x in its place."""
         x, rows, columns = ctx.saved_tensors
         height, width = ctx.window
@@ -191,7 +195,8 @@ class _GateAndPool(torch.autograd.Function):
 class _GateChannels(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, gated, channels, x, rows, columns, limit):
+    def forward(ctx: Any, gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, columns: Tensor,
+                limit: float) -> Tensor:
         channels = _gate(channels, limit)[:, :, None, None]
         ctx.save_for_backward(channels, x, rows, columns)
         ctx.limit = limit
@@ -200,7 +205,7 @@ class _GateChannels(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         channels, x, rows, columns = ctx.saved_tensors
         rows, columns = _gates(rows, columns, ctx.limit)
         of_gated, of_rows = torch.empty_like(x), torch.empty_like(rows, dtype=_wide(x))

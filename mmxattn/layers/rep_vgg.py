@@ -7,6 +7,7 @@ Beside the papers: the sum of the two branches is exact in real numbers; in floa
 two branches by rounding only. Parameters keep the names of RT-DETR's release (conv1, conv2, each with conv and norm).
 """
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,9 @@ class ConvNorm(nn.Module):
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that convolution and norm, with its running statistics, are."""
-        scale = self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()  # (C_out, )
-        return self.conv.weight * scale.view(-1, 1, 1, 1), self.norm.bias - self.norm.running_mean * scale
+        mean, variance = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
+        scale = self.norm.weight / (variance + self.norm.eps).sqrt()  # (C_out, )
+        return self.conv.weight * scale.view(-1, 1, 1, 1), self.norm.bias - mean * scale
 
 
 class RepVGGBlock(nn.Module):
@@ -52,8 +54,8 @@ class RepVGGBlock(nn.Module):
 
     def __init__(self, channels: int, act: Callable[[], nn.Module] = nn.SiLU):
         super().__init__()
-        self.conv1: nn.Module = ConvNorm(channels, channels, 3)
-        self.conv2: nn.Module = ConvNorm(channels, channels, 1)
+        self.conv1: ConvNorm | nn.Conv2d = ConvNorm(channels, channels, 3)
+        self.conv2: ConvNorm | nn.Identity = ConvNorm(channels, channels, 1)
         self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,11 +69,11 @@ class RepVGGBlock(nn.Module):
     @torch.no_grad()
     def merge(self) -> None:
         """Replace both branches by the one 3x3 convolution that they are in eval mode. For good: to train, rebuild."""
-        if isinstance(self.conv1, nn.Conv2d):
+        if isinstance(self.conv1, nn.Conv2d) or isinstance(self.conv2, nn.Identity):
             return
         weight, bias = self.conv1.merged()
         pointwise, more = self.conv2.merged()
-        conv = nn.Conv2d(*self.conv1.conv.weight.shape[:2], 3, padding=1).to(weight)
-        conv.weight.copy_(weight + F.pad(pointwise, (1, 1, 1, 1)))  # a 1x1 kernel is the centre of a 3x3 one
-        conv.bias.copy_(bias + more)
+        conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1).to(weight)
+        weight = weight + F.pad(pointwise, (1, 1, 1, 1))  # a 1x1 kernel is the centre of a 3x3 one
+        conv.load_state_dict(dict(weight=weight, bias=bias + more))
         self.conv1, self.conv2 = conv, nn.Identity()

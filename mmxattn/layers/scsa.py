@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .checks import check_flags, check_map, check_option, check_whole
 from .gated_maps import axis_means, gate_and_pool, gate_channels
 from .group_norm import GroupNorm
+from .small_batch import normalize
 
 __all__ = ['SCSA']
 
@@ -160,9 +161,11 @@ class SCSA(nn.Module):
     def spatial_logits(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """SMSA: means (B, C, H) of rows and (B, C, W) of columns -> logits of their gates (Eq. 2 to 6)."""
         if self.norm_before:
-            rows, columns = self.norm_h(rows), self.norm_w(columns)
+            rows, columns = normalize(self.norm_h, rows), normalize(self.norm_w, columns)
         rows, columns = self.convolve(rows, columns)
-        return (self.norm_h(rows), self.norm_w(columns)) if self.norm_after else (rows, columns)
+        if self.norm_after:
+            rows, columns = normalize(self.norm_h, rows), normalize(self.norm_w, columns)
+        return rows, columns
 
     def channel_logits(self, x: Tensor) -> Tensor:
         """PCSA: pooled map (B, C, h, w) -> logits (B, C). Attention is between channels; pixels are their features."""
@@ -176,7 +179,8 @@ class SCSA(nn.Module):
 
     def window(self, x: Tensor) -> tuple[int, int]:
         """Height and width of the pooling window on a map."""
-        return tuple(min(self.window_size or side, side) for side in x.shape[2:])
+        height, width = (min(self.window_size or side, side) for side in x.shape[2:])
+        return height, width
 
     def smsa(self, x: Tensor) -> Tensor:
         """Eq. 1 to 7 alone, for the ablations."""

@@ -14,10 +14,10 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
 
     Args:
         norm: any norm, or nn.Identity.
-        x: (B, C, H, W).
+        x: (B, C, H, W), or sequences (B, C, L).
 
     Returns:
-        (B, C, H, W).
+        The same shape.
     """
     if needs_values(norm) and norm.training and x[:, 0].numel() == 1:
         return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
@@ -29,4 +29,4 @@ def needs_values(norm: nn.Module) -> bool:
     if isinstance(norm, nn.SyncBatchNorm):
         return not (torch.distributed.is_available() and torch.distributed.is_initialized()
                     and torch.distributed.get_world_size() > 1)
-    return isinstance(norm, nn.BatchNorm2d)
+    return isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))

@@ -1,7 +1,7 @@
 """What stock classes only assert of their arguments, told with the values."""
 import contextlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ['StockRuleError', 'stock_rules']
 
@@ -11,7 +11,7 @@ class StockRuleError(ValueError, AssertionError):
 
 
 @contextlib.contextmanager
-def stock_rules(owner: str, args: Sequence, kwargs: Mapping):
+def stock_rules(owner: str, args: Sequence, kwargs: Mapping) -> Iterator[None]:
     """Build a stock base class within: a bare ``assert`` of it is told with its condition and with what was given.
 
     Args:

@@ -56,7 +56,7 @@ def shell(tmp_path):
                                torchrun=f'#!/bin/sh\nexec {sys.executable} -m torch.distributed.run "$@"\n').items():
             (tmp_path / 'bin' / name).write_text(text)
             (tmp_path / 'bin' / name).chmod(0o755)
-        paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / 'tests' / 'engine'))
+        paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / 'tests' / 'engine', Path(__file__).parent))
         answer = subprocess.run(['bash', '-c', command], cwd=tmp_path, text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
                                 env=dict(os.environ, PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}', PYTHONPATH=paths,
@@ -128,6 +128,22 @@ def test_two_machines(shell, small, alone, tmp_path):
     code, said = shell(f'{command} & first=$!; {command} && wait $first')
     assert code == 0, said[-3000:]
     assert same(trained(tmp_path), alone)
+
+
+@pytest.mark.slow
+@ON_CPU
+def test_sigterm_to_torchrun_itself(shell, small, tmp_path):
+    command = small(COMMANDS[1]).replace('--nnodes=2', '--nnodes=1').replace('=1 --rdzv', '=2 --rdzv')
+    command = command.replace(':29500', ':29523')
+    assert '--nnodes=1 --nproc-per-node=2' in command
+    recipe = tmp_path / 'some.py'
+    recipe.write_text(recipe.read_text() + "\ncustom_imports = dict(imports=['toy', 'mmxattn', 'launch'])\n"
+                      "train_cfg.update(max_epochs=200)\ncustom_hooks = [dict(type='StopLauncher', step=5)]\n")
+    code, said = shell(command)
+    assert code == 1, said[-3000:]
+    written = tmp_path / 'run' / 'stopped.pth'
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text() == str(written)
+    assert 5 <= torch.load(written)['meta']['iter'] < 100, said[-3000:]
 
 
 @MIM

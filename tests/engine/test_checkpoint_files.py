@@ -239,3 +239,39 @@ def test_accumulated_gradients_and_averaged_weights(tmp_path, at, stops):
     for weights in ('state_dict', 'ema_state_dict'):
         assert whole[weights].keys() == resumed[weights].keys()
         assert all(torch.equal(whole[weights][name], resumed[weights][name]) for name in whole[weights])
+
+
+@pytest.mark.parametrize('changes', [dict(), {'default_hooks.checkpoint.by_epoch': False,
+                                              'default_hooks.checkpoint.interval': 3}])
+def test_gradients_that_wait_for_an_update_are_in_the_checkpoint(tmp_path, changes):
+    """Six batches an epoch and an update every fourth: a checkpoint falls between two updates."""
+    changes = {'optim_wrapper.accumulative_counts': 4, **changes}
+    toy_runner(toy_recipe(tmp_path, **changes)).train()
+    first, last = ('iter_3.pth', 'iter_18.pth') if len(changes) > 1 else ('epoch_1.pth', 'epoch_3.pth')
+    whole = torch.load(tmp_path / last)['state_dict']
+    seen = Seen()
+    toy_runner(toy_recipe(tmp_path, resume=True, load_from=str(tmp_path / first), **changes), seen).train()
+    assert seen.batches[0][1] == (3 if len(changes) > 1 else 6)
+    resumed = torch.load(tmp_path / last)['state_dict']
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize('at, scores', [(4, [0.1, 0.2]), (8, [0.2]), (6, [0.2])])
+def test_a_validation_that_a_stop_came_before_is_made_up(tmp_path, at, scores):
+    """Eight steps, validated every fourth; the stop comes before the first validation, before the last, between."""
+    def recipe(**changes):
+        config = toy_recipe(tmp_path, **{'default_hooks.checkpoint.by_epoch': False, **changes})
+        config.train_cfg = dict(type='mmxattn.ResumableIterLoop', max_iters=8, val_interval=4)
+        config.train_dataloader.sampler = dict(type='InfiniteSampler')
+        return validated(config)
+
+    ToyMetric.scores = [0.1, 0.2][:0 if at == 4 else 1]
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        toy_runner(recipe(), Seen(lambda: os.kill(os.getpid(), signal.SIGTERM), at=at)).train()
+    signal.signal(signal.SIGTERM, handler)
+    assert ToyMetric.scores == []
+    ToyMetric.scores = list(scores)
+    runner = toy_runner(recipe(resume=True))
+    runner.train()
+    assert ToyMetric.scores == [] and runner.iter == 8

@@ -1,5 +1,9 @@
-"""What a sample is drawn from: its place in the run, and nothing else."""
+"""What a sample is drawn from: its place in the run, and nothing else; and how long a worker loads them."""
+import multiprocessing
+import os
 import random
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
 from toy import Seen, ToyNumbers, toy_recipe, toy_runner
 
-from mmxattn.engine import NumberedBatches, make_resumable
+from mmxattn.engine import NumberedBatches, make_resumable, numbered_batches
 from mmxattn.engine.seeds import own_random_numbers, seed_generators
 
 
@@ -146,3 +150,25 @@ def test_parts_of_others_stay():
     make_resumable(config)
     assert config.train_cfg.type == 'SomeLoop' and 'batch_sampler' not in config.train_dataloader
     assert config.default_hooks.checkpoint.type == 'SomeHook'
+
+
+def test_workers_load_on_after_sigterm_until_the_update(tmp_path, monkeypatch):
+    """Eight steps up to it, longer together than a worker that nobody asks would live."""
+    def terminate():
+        for process in multiprocessing.active_children():
+            os.kill(process.pid, signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    class Slow(Seen):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            time.sleep(0.5)
+
+    monkeypatch.setattr(numbered_batches, 'GRACE', 1)
+    handler = signal.getsignal(signal.SIGTERM)
+    config = toy_recipe(tmp_path, **{'train_dataloader.num_workers': 1, 'train_dataloader.dataset.length': 24,
+                                     'optim_wrapper.accumulative_counts': 8})
+    runner = toy_runner(config, Slow(terminate, at=2))
+    with pytest.raises(SystemExit):
+        runner.train()
+    signal.signal(signal.SIGTERM, handler)
+    assert runner.iter == 7 and (tmp_path / 'stopped.pth').exists()

@@ -56,6 +56,22 @@ def test_sigterm(whole, kind, step, tmp_path):
     compare(whole(kind), resume(config), step)
 
 
+def test_sizes_of_batches_that_are_drawn_ahead(tmp_path):
+    """mmdet's BatchSyncRandomResize, which RT-DETR's and YOLOX's recipes have, draws the next batch's size."""
+    def resized(name):
+        config = recipe('detector', tmp_path / name)
+        config.train_cfg.max_epochs = 1
+        config.model.data_preprocessor.batch_augments = [
+            dict(type='BatchSyncRandomResize', random_size_range=(96, 256), size_divisor=32, interval=1)]
+        return config
+
+    runner, steps = start(resized('whole'))
+    _, before = start(resized('stopped'), 2)
+    resumed, after = resume(resized('stopped'))
+    assert before + after == steps
+    assert differing(everything(runner), everything(resumed)) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['segmentor'])
 def test_stopped_twice_and_with_another_number_of_workers(whole, kind, tmp_path):

@@ -19,7 +19,9 @@ LATER = {
     'torch.get_device_module': '2.4', 'torch.amp.GradScaler': '2.3', 'torch.amp.custom_fwd': '2.4',
     'torch.amp.custom_bwd': '2.4', 'torch.library.custom_op': '2.4', 'torch.library.register_fake': '2.4',
     'torch.library.triton_op': '2.6', 'torch.serialization.safe_globals': '2.5', 'torch.accelerator': '2.6',
-    'torch.mtia': '2.3', 'torch.xpu': '2.4', 'torch.export.draft_export': '2.7',
+    'torch.get_autocast_dtype': '2.4', 'torch.amp.is_autocast_available': '2.4',
+    'torch.serialization.add_safe_globals': '2.4', 'torch.mtia': '2.3', 'torch.xpu': '2.4',
+    'torch.export.draft_export': '2.7',
 }
 
 
@@ -44,7 +46,8 @@ def later_names(source):
 @pytest.mark.parametrize('path', sorted([*(PACKAGE / 'layers').rglob('*.py'), *(PACKAGE / 'models').rglob('*.py')]),
                          ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_layers_and_models_name_nothing_that_came_after_torch_2_1(path):
-    expected = {'torch.compiler.is_compiling'} if path.name == 'older_torch.py' else set()
+    stood_in = {'torch.compiler.is_compiling', 'torch.get_autocast_dtype', 'torch.amp.is_autocast_available'}
+    expected = stood_in if path.name == 'older_torch.py' else set()
     assert later_names(path.read_text()) == expected
 
 
@@ -85,3 +88,15 @@ def test_the_layers_run_where_torch_has_neither(monkeypatch):
     expected = layer(low, high)
     layer.attn_norm = module['RMSNorm'](16)
     torch.testing.assert_close(layer(low, high), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.filterwarnings('ignore:.*autocast.* is deprecated:DeprecationWarning')
+def test_autocast_is_seen_where_torch_tells_of_it_by_device(monkeypatch, dtype):
+    """The file as PyTorch 2.1 to 2.3 see it."""
+    with monkeypatch.context() as older:
+        older.delattr(torch, 'get_autocast_dtype', raising=False)
+        autocast_dtype = runpy.run_path(str(PACKAGE / 'layers' / 'older_torch.py'))['autocast_dtype']
+    assert autocast_dtype('cpu') is None and autocast_dtype('cuda') is None
+    with torch.autocast('cpu', dtype):
+        assert autocast_dtype('cpu') == dtype and autocast_dtype('cuda') is None

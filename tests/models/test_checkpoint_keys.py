@@ -2,14 +2,36 @@
 
 Where a change of names is wanted, the part has to load the old ones too (``_load_from_state_dict``); its file stays.
 """
+import functools
+
 import pinned_parts
 import pytest
 import torch
+
+from mmxattn import layers, models
+from mmxattn.layers import rivals
 
 
 @pytest.mark.parametrize('name', pinned_parts.PARTS)
 def test_keys_and_shapes_are_pinned(name):
     assert pinned_parts.keys_of(name) == (pinned_parts.FOLDER / f'{name}.txt').read_text().split('\n')[:-1]
+
+
+# What is exported and never a module itself -> why, and where its tensors are pinned
+NO_MODULES = dict(WithPlugins="returns the host that it puts plugins into: 'resnet_scsa'")
+
+
+@pytest.mark.parametrize('package', [layers, rivals, models], ids=lambda package: package.__name__)
+def test_every_part_that_is_exported_is_pinned(package):
+    """It is a module somewhere in PARTS, or another form of one."""
+    pinned = pinned_classes()
+    assert [name for name in package.__all__ if getattr(package, name) not in pinned and name not in NO_MODULES] == []
+
+
+@functools.cache
+def pinned_classes():
+    modules = [module for build in pinned_parts.PARTS.values() for module in build().modules()]
+    return {cls for module in modules for cls in type(module).__mro__}
 
 
 def test_every_file_belongs_to_a_part():

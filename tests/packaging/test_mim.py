@@ -1,4 +1,5 @@
-"""mim on an installed wheel, away from the checkout: search, train, test with what training wrote, resume."""
+"""mim on an installed wheel, away from the checkout: search, doctor, train, test with what training wrote, resume."""
+import json
 import os
 import subprocess
 import sys
@@ -38,10 +39,10 @@ def mim(site, tmp_path_factory):
     """Runs mim in an empty folder, with one thread; returns its output, and fails where it fails."""
     folder = tmp_path_factory.mktemp('work')
 
-    def run(*arguments) -> str:
+    def run(*arguments, **environment) -> str:
         answer = subprocess.run([sys.executable, '-m', 'mim', *arguments], cwd=folder, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                env=dict(os.environ, PYTHONPATH=str(site), OMP_NUM_THREADS='1'))
+                                env={**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1', **environment})
         assert answer.returncode == 0, answer.stdout[-3000:]
         return answer.stdout
 
@@ -62,6 +63,26 @@ def test_search_finds_every_published_recipe(mim, site):
     assert names
     found = mim('search', 'mmxattn', '--field', 'config')
     assert not [name for name in names if name not in found]
+
+
+@pytest.mark.slow
+def test_doctor_runs_by_name(mim):
+    """From the wheel; on OneDL, where only an editable install does, from that."""
+    said = mim('run', 'mmxattn', 'doctor', '--json', **({} if BY_NAME else dict(PYTHONPATH='')))
+    report = json.JSONDecoder().raw_decode(said[said.index('{'):])[0]
+    assert report['well'] and [check['name'] for check in report['checks'] if check['state'] == 'fails'] == []
+    of_mim, = [fault for fault in report['faults'] if fault['what'].startswith(('openmim does', 'onedl-mim'))]
+    assert of_mim['state'] == 'gone'
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BY_NAME, reason='openmim finds a wheel')
+def test_doctor_tells_that_onedl_mim_does_not_find_a_wheel(site, mim):
+    with pytest.raises(AssertionError, match='prefix'):
+        mim('run', 'mmxattn', 'doctor')
+    answer = subprocess.run([sys.executable, site / 'mmxattn' / '.mim' / 'tools' / 'doctor.py'], text=True,
+                            capture_output=True, env=dict(os.environ, PYTHONPATH=str(site)))
+    assert answer.returncode == 0 and '`mim run mmxattn` does not start on a normal install' in answer.stdout
 
 
 @pytest.mark.slow

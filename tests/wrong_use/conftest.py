@@ -1,12 +1,21 @@
-"""The command-line tools, called as their files are, in this process."""
+"""A time limit for every test; the command-line tools, called as their files are, in this process."""
 import os
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+from refusals import limited
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+LIMIT_S = 240  # of a test; the longest takes some ten, and starts processes that have a limit of their own
+
+
+@pytest.fixture(autouse=True)
+def limit():
+    """None hangs: a test that takes longer fails where it stands."""
+    with limited(LIMIT_S):
+        yield
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """Checkpoints that do not belong, are damaged, or would run code: refused by name, and never run."""
+import contextlib
 import os
 import pickle
 from functools import partial
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
+from mmseg.models.backbones import SwinTransformer
 from refusals import contents, refused
 
 import mmxattn  # noqa: F401  its import lets mmengine name what cannot be read
@@ -59,6 +61,18 @@ def folder(tmp_path, weights):
     return tmp_path
 
 
+@contextlib.contextmanager
+def served(folder):
+    """The address at which a folder's files are, for a while."""
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}'
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def named(value):
     """The id of a row: the file's name alone."""
     return value if isinstance(value, str) else ''
@@ -97,20 +111,44 @@ def test_for_mmengine(name, words, folder):
     assert contents(folder) == before and not (folder / 'exploded').exists()
 
 
+@pytest.mark.parametrize('name, kind, words', [
+    *((a, ValueError, b) for a, *b in UNREADABLE), ('absent.pth', FileNotFoundError, ['is not there', 'a .pth file']),
+    ('', FileNotFoundError, ['is a folder', 'a .pth file'])], ids=lambda value: value if isinstance(value, str) else '')
+def test_for_a_backbone_that_loads_by_itself(name, kind, words, folder):
+    before = contents(folder)
+    swin = SwinTransformer(embed_dims=4, depths=(1, ) * 4, num_heads=(1, ) * 4,
+                           init_cfg=dict(type='Pretrained', checkpoint=str(folder / name)))
+    refused(swin.init_weights, kind, name, *words)
+    assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
 @pytest.mark.parametrize('name', ['bomb.pth', 'text.pth', 'cut.pth'])
 def test_from_an_address(name, folder, tmp_path_factory, monkeypatch):
     """As load_from and init_cfg load what lies on the network."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path_factory.mktemp('home')))
     before = contents(folder)
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=folder))
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f'http://127.0.0.1:{server.server_port}/{name}'
-        refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), address), ValueError, address, 'cannot be read')
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(folder) as address:
+        refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), f'{address}/{name}'), ValueError, f'{address}/{name}',
+                'cannot be read')
     assert contents(folder) == before and not (folder / 'exploded').exists()
+
+
+def test_from_an_address_that_has_it_not(folder, tmp_path_factory, monkeypatch, tool):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path_factory.mktemp('home')))
+    with served(folder) as address:
+        told = f'{address}/absent.pth', '404', 'an address that answers'
+        refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), f'{address}/absent.pth'), ConnectionError, *told)
+        code, said = tool('test', OURS, f'{address}/absent.pth')
+    assert code == 1 and all(word in said for word in told)
+    refused(lambda: load_checkpoint(torch.nn.Linear(1, 1), f'{address}/whole.pth'), ConnectionError,
+            f'{address}/whole.pth', 'an address that answers')
+
+
+@pytest.mark.parametrize('strategy', ['DeepSpeedStrategy', 'FSDPStrategy', 'ColossalAIStrategy'])
+def test_a_folder_of_shards_passes(strategy, folder, monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    cfg = Config(dict(runner_type='FlexibleRunner', strategy=dict(type=strategy)))
+    assert import_module('given').check_checkpoint(cfg, str(folder)) is None
 
 
 def test_the_bombs_are_live(folder):
@@ -129,7 +167,8 @@ def test_for_the_test_tool(name, words, folder, tool):
 
 
 @pytest.mark.parametrize('name, words', [('bomb.pth', ('would run code', )), ('wider.pth', ('of another shape', )),
-                                         ('stock.pth', ('keys missing', )), ('cut.pth', ('is cut short', 'None'))])
+                                         ('stock.pth', ('keys missing', )),
+                                         ('cut.pth', ('is cut short', 'no whole one', 'leave --resume out'))])
 def test_to_go_on_from(name, words, folder, tool):
     before = contents(folder)
     code, told = tool('train', OURS, '--resume', folder / name)
@@ -148,12 +187,17 @@ def test_to_start_from(name, words, folder, tool):
     assert contents(folder) == before and not (folder / 'exploded').exists()
 
 
-@pytest.mark.parametrize('name', ['whole.pth', 'stock.pth', 'wider.pth', 'https://a.b/c.pth', None])
+@pytest.mark.parametrize('name', ['whole.pth', 'stock.pth', 'wider.pth', 'at an address', 'kept by torch',
+                                  'torchvision://resnet50', None])
 def test_a_start_that_has_something_passes(name, folder, monkeypatch):
     monkeypatch.syspath_prepend(TOOLS)
+    monkeypatch.setenv('TORCH_HOME', str(folder))
+    (folder / 'hub' / 'checkpoints').mkdir(parents=True)
+    (folder / 'hub' / 'checkpoints' / 'kept.pth').write_bytes(b'')
     cfg = Config.fromfile(OURS)
-    cfg.load_from = str(folder / name) if name and '://' not in name else name
-    with DefaultScope.overwrite_default_scope('mmdet'):
+    with served(folder) as address, DefaultScope.overwrite_default_scope('mmdet'):
+        cfg.load_from = {'at an address': f'{address}/whole.pth', 'kept by torch': 'https://nowhere.invalid/kept.pth',
+                         'torchvision://resnet50': name, None: None}.get(name, str(folder / str(name)))
         assert import_module('given').check_start(cfg) is None
 
 

@@ -20,16 +20,17 @@ ROWS = [
     (BASE + "model = dict(neck=dict(type='FineFPN'))", KeyError, 'FineFPN', 'import-the-custom-module'),
     (BASE + "model = dict(neck=dict(type='mmxattn.FINEFPM'))", KeyError, 'FINEFPM', 'registry'),
     (BASE + "model = dict(neck=dict(type='FINEFPN', kernel_sizes=2))", TypeError, 'kernel_sizes=2', '[1, 2]'),
-    (BASE + "model = dict(neck=dict(type='FINEFPN', kernel_size=2))", TypeError, "'kernel_size'"),
+    (BASE + "model = dict(neck=dict(type='FINEFPN', kernel_size=2))", TypeError, 'FINEFPN: kernel_size=2',
+     'kernel_sizes, fine_cfg'),
     (BASE + "model = dict(neck=dict(type='FINEFPN', start_level=6))", ValueError, 'start_level=6', 'count from 0'),
     (BASE + "model = dict(neck=dict(type='FINEFPN', fine_cfg=dict(attention='flash')))", ValueError,
      "attention='flash'", "'linear'"),
-    (BASE + "model = dict(neck=dict(type='FINEFPN', fine_cfg=dict(num_head=4)))", ValueError, "'num_head'",
+    (BASE + "model = dict(neck=dict(type='FINEFPN', fine_cfg=dict(num_head=4)))", ValueError, 'num_head=4',
      'num_heads'),
     (BASE + "model = dict(neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=64)])", TypeError,
      'in_channels=64', 'channels of each level'),
     (BASE + "model = dict(neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[64] * 5, heads=4)])",
-     TypeError, "'heads'"),
+     TypeError, 'CFSAMNeck: heads=4', 'num_heads'),
     (BASE + "model = dict(backbone=dict(plugins=dict(cfg=dict(type='SCSA'), position='after_conv2')))", TypeError,
      "plugins={'cfg'", 'plugins=[dict('),
     (BASE + "model = dict(backbone=dict(plugins=[dict(cfg=dict(type='SCSA'), position='after_conv2')]))", ValueError,
@@ -82,11 +83,14 @@ DATA = [
      'gone/leftImg8bit/train', 'https://', 'prepare_dataset cityscapes'),
     (dict(type='DigitScenesDataset', split='val'), ValueError, "split='val'", "'train' or 'test'"),
     (dict(type='DigitScenesDataset', split='train', scenes=dict(size=16)), ValueError, 'size=16', 'at least 132'),
+    (dict(type='DigitScenesDataset', split='train', number=8), TypeError, 'DigitScenesDataset: number=8', 'scenes'),
+    (dict(type='DigitScenesSegDataset', split='train', number=8), TypeError, 'DigitScenesSegDataset: number=8',
+     'scenes'),
 ]
 
 
 @pytest.mark.parametrize('cfg, kind, words', [(a, b, c) for a, b, *c in DATA], ids=[row[0]['type'] for row in DATA][:4]
-                         + ['DigitScenes-split', 'DigitScenes-size'])
+                         + ['DigitScenes-split', 'DigitScenes-size', 'DigitScenes-number', 'DigitScenesSeg-number'])
 def test_of_data(cfg, kind, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with DefaultScope.overwrite_default_scope('mmdet'):

@@ -1,4 +1,5 @@
 """Command-line tools with wrong arguments, missing files and folders: a sentence, and nothing is written."""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / 'configs' / 'demo'
 STOCK, OURS = DEMO / 'faster-rcnn_r18-w32_fpn64_digits.py', DEMO / 'faster-rcnn_r18-w32_fine-fpn64_digits.py'
 PAIR = (STOCK, OURS)
+NOWHERE = 'http://127.0.0.1:9/a.pth'  # nothing listens there
 
 ROWS = [
     ('compare', (STOCK, ), 1, 'got 1', 'two or more config files'),
@@ -43,7 +45,33 @@ ROWS = [
     ('train', (OURS, '--resume', 'absent.pth'), 1, 'absent.pth', 'give the path of a .pth'),
     ('train', (OURS, '--resume', 'notes.txt'), 1, 'notes.txt', 'whole one'),
     ('train', (OURS, '--learning-rate', '1'), 2, '--learning-rate', 'unrecognized'),
+    ('train', (OURS, '--launcher', 'pytorch'), 1, '--launcher pytorch', 'RANK', 'torchrun --nproc-per-node', 'leave'),
+    ('train', (OURS, '--launcher', 'slurm'), 1, '--launcher slurm', 'SLURM_PROCID', 'srun --ntasks', 'leave'),
+    ('train', (OURS, '--launcher', 'mpi'), 1, '--launcher mpi', 'OMPI_COMM_WORLD_RANK', 'mpirun -np', 'leave'),
+    ('train', ('no_model.py', ), 1, 'no_model.py has model=None', 'add model'),
+    ('train', (OURS, '--cfg-options', 'train_cfg=None'), 1, 'train_cfg=None', 'add train_cfg'),
+    ('train', (OURS, '--cfg-options', 'train_cfg=3'), 1, 'train_cfg=3', 'a dict'),
+    ('train', (OURS, '--cfg-options', 'val_cfg=None'), 1, 'val_cfg=None', 'val_evaluator, or none'),
+    ('train', (OURS, '--cfg-options', 'foo'), 2, "'foo' is not KEY=VALUE", 'train_cfg.max_epochs=2'),
+    ('train', (OURS, '--cfg-options', 'foo=[1,(2]'), 2, "'foo=[1,(2]'", 'brackets closed'),
+    ('train', (OURS, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=3'), 1, 'auto_scale_lr=3',
+     'auto_scale_lr.base_batch_size=16'),
+    ('train', (OURS, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr.base_batch_size=0'), 1, "'base_batch_size': 0",
+     'auto_scale_lr.base_batch_size=16'),
+    ('train', (OURS, '--resume', NOWHERE), 1, NOWHERE, 'cannot be fetched', 'an address that answers'),
+    ('train', (OURS, '--cfg-options', f'load_from={NOWHERE}'), 1, NOWHERE, 'cannot be fetched',
+     'an address that answers'),
+    ('train', (OURS, '--cfg-options', 'load_from=run'), 1, 'run is a folder', 'run/epoch_2.pth'),
+    ('train', (OURS, '--resume', 'run/empty'), 1, 'run/empty', 'give'),
     ('test', (OURS, ), 2, 'checkpoint', 'required'),
+    ('test', (OURS, 'a.pth', '--launcher', 'pytorch'), 1, '--launcher pytorch', 'RANK', 'torchrun --nproc-per-node'),
+    ('test', (OURS, 'run'), 1, 'run is a folder', 'run/epoch_2.pth'),
+    ('test', (OURS, 'run/empty'), 1, 'run/empty is a folder', 'give the path of a .pth'),
+    ('test', ('no_model.py', 'a.pth'), 1, 'no_model.py has model=None', 'add model'),
+    ('test', (OURS, 'a.pth', '--cfg-options', 'test_evaluator=None'), 1, 'test_evaluator=None', 'add test_evaluator'),
+    ('test', (OURS, 'a.pth', '--cfg-options', 'train_cfg=None'), 1, 'train_cfg=None', 'optim_wrapper, or none'),
+    ('test', (OURS, 'a.pth', '--out', 'out.txt'), 1, '--out out.txt', '--out out.pkl'),
+    ('test', (OURS, NOWHERE), 1, NOWHERE, 'cannot be fetched', 'an address that answers'),
     ('test', ('absent.py', 'a.pth'), 1, 'absent.py', 'mim search mmxattn'),
     ('test', (OURS, 'absent.pth'), 1, 'absent.pth', 'give the path of a .pth'),
     ('test', (OURS, 'notes.txt', '--out', 'gone/out.pkl'), 1, 'no folder gone', 'make it first'),
@@ -72,6 +100,10 @@ def files(tmp_path):
     (tmp_path / 'no_model.py').write_text('optimizer = dict(lr=1)\n')
     (tmp_path / 'no_base.py').write_text("_base_ = 'gone.py'\n")
     (tmp_path / 'other_stack.py').write_text("_base_ = 'onedl-mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'\n")
+    (tmp_path / 'run' / 'empty').mkdir(parents=True)
+    for age, name in ((20, 'epoch_1.pth'), (10, 'epoch_2.pth')):
+        (tmp_path / 'run' / name).write_text('No checkpoint.\n')
+        os.utime(tmp_path / 'run' / name, (1e9 - age, 1e9 - age))
     return contents(tmp_path)
 
 

@@ -28,6 +28,8 @@ class AdaptiveUpsampling(nn.Module):
         low (B, C, H, W), high (B, C, H', W') -> (B, C, H, W).
     """
 
+    neighbours: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         steps = torch.arange(-1., 2.)

@@ -48,6 +48,9 @@ class FCA(nn.Module):
         ValueError: channels that the frequencies do not divide, or a size that 7 does not.
     """
 
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self,
                  channels: int,
                  reduction: int = 16,

@@ -46,12 +46,12 @@ class PluginHook:
         """The hooks of a module among which this one would be."""
         return module._forward_pre_hooks if self.before else module._forward_hooks
 
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Tensor | None = None):
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Tensor | None = None) -> Any:
         if self.before:
             return (self.apply(args[0], args, kwargs), *args[1:]), kwargs
         return self.apply(output, args, kwargs)
 
-    def apply(self, x: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    def apply(self, x: Any, args: tuple, kwargs: dict) -> Tensor:
         """A map as it is; tokens (B, H*W, C) as the map they stand for."""
         dim = x.dim() if isinstance(x, Tensor) else None
         if dim == 4:

@@ -1,5 +1,6 @@
 """ResNet-vd, the backbone of RT-DETR."""
 import re
+from typing import Any
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmdet.models.backbones import ResNetV1d
@@ -45,11 +46,13 @@ class ResNetVD(ResNetV1d):
         **kwargs: those of :class:`mmdet.models.ResNetV1d`.
     """
 
-    def __init__(self, **kwargs):
+    set_inside = ('deep_stem', 'avg_down')
+
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._register_load_state_dict_pre_hook(self._rename_released)
 
-    def make_res_layer(self, **kwargs) -> nn.Module:
+    def make_res_layer(self, **kwargs: Any) -> nn.Module:
         stage = super().make_res_layer(**kwargs)
         if stage[0].downsample is None:
             width = kwargs['planes'] * kwargs['block'].expansion
@@ -60,7 +63,7 @@ class ResNetVD(ResNetV1d):
         return stage
 
     @staticmethod
-    def _rename_released(state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+    def _rename_released(state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         if f'{prefix}conv1.conv1_1.conv.weight' not in state_dict:
             return
         own = {name[len(prefix):]: state_dict.pop(name) for name in list(state_dict) if name.startswith(prefix)}

@@ -1,12 +1,15 @@
 """Any backbone with plugins in its blocks, also one that takes none by itself."""
+import contextlib
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule, build_plugin_layer
 from torch import nn
 
 from ... import compat
+from ...layers.arguments import arguments_told
 from ...registry import MODELS
 from ..plugins.stock_places import check_type
 from .placed_plugins import PlacedPlugins, PluginHook
@@ -20,7 +23,7 @@ CHANNELS_IN = ('in_channels', 'num_features', 'embed_dims', 'in_features')
 
 
 @MODELS.register_module()
-def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Module:
+def WithPlugins(host: str | type, plugins: Sequence[dict] = None, **arguments: Any) -> nn.Module:
     """Build a stock backbone and put plugins into its blocks.
 
     mmdet's and mmseg's ResNet take plugins, in Bottleneck blocks; MobileNetV2, RepVGG, Swin, ResNet-18 and all of
@@ -55,7 +58,10 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **arguments) -> nn.Mo
     if not isinstance(plugins, (list, tuple)) or any(not isinstance(plugin, dict) for plugin in plugins):
         raise TypeError(f'WithPlugins: plugins={plugins!r} is no list of dicts; give one for each plugin, as '
                         "[dict(cfg=dict(type='SCSA'), after='layer1')].")
-    backbone = MODELS.build(dict(type=host, **arguments))
+    with MODELS.switch_scope_and_registry(None) as registry:
+        kind = registry.get(host) if isinstance(host, str) else host
+    with arguments_told(kind, (), arguments) if isinstance(kind, type) else contextlib.nullcontext():
+        backbone = MODELS.build(dict(type=host, **arguments))
     modules = dict(backbone.named_modules())  # as they are without plugins, so that no expression matches inside one
     hooks = [hook for plugin in plugins for hook in place(backbone, modules, plugin)]
     PlacedPlugins(backbone, hooks)

@@ -1,5 +1,6 @@
 """SegFormer's decode head with across feature map attention, which CLA descends from."""
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmseg.models.decode_heads import SegformerHead
@@ -36,7 +37,7 @@ class AFMASegformerHead(SegformerHead):
             the maps.
     """
 
-    def __init__(self, patch_size: int = 1, afma_weight: float = 1.0, zero_init: bool = False, **kwargs):
+    def __init__(self, patch_size: int = 1, afma_weight: float = 1.0, zero_init: bool = False, **kwargs: Any):
         with stock_rules('AFMASegformerHead', (), kwargs):
             super().__init__(**kwargs)
         if self.out_channels != self.num_classes:
@@ -69,9 +70,10 @@ class AFMASegformerHead(SegformerHead):
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: list, train_cfg: dict) -> dict[str, Tensor]:
         """The stock losses of the corrected masks, and ``loss_afma``."""
-        logits, *class_maps = self.attend(inputs)
+        logits, image_classes, map_classes = self.attend(inputs)
         losses = self.loss_by_feat(logits, batch_data_samples)
-        losses['loss_afma'] = self.afma_weight * self.afma.loss(*class_maps, self.gold(batch_data_samples))
+        losses['loss_afma'] = self.afma_weight * self.afma.loss(image_classes, map_classes,
+                                                                self.gold(batch_data_samples))
         return losses
 
     def gold(self, batch_data_samples: list) -> Tensor:

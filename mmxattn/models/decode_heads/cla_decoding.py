@@ -1,5 +1,6 @@
 """What mmseg's decode heads with CLA's decoder have in common."""
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from mmseg.models.utils import resize
 from torch import Tensor
@@ -15,7 +16,26 @@ class MissingLevelError(ValueError, IndexError):
     """Fewer maps than ``in_index`` asks for. Stock heads end in an IndexError, which callers may go on catching."""
 
 
-class CLADecoding:
+if TYPE_CHECKING:
+
+    class StockHead:
+        """What every decode head has; mmseg has no types."""
+
+        in_channels: Sequence[int]
+        channels: int
+        in_index: Sequence[int]
+        align_corners: bool
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def init_weights(self) -> None: ...
+
+        def _transform_inputs(self, inputs: Sequence[Tensor]) -> list[Tensor]: ...
+else:
+    StockHead = object
+
+
+class CLADecoding(StockHead):
     """To be inherited before a decode head with several inputs: gives it :class:`mmxattn.layers.CLADecoder`.
 
     Args:
@@ -31,13 +51,13 @@ class CLADecoding:
     """
 
     def __init__(self,
-                 *args,
+                 *args: Any,
                  pairs: Sequence[tuple[int, int]] = ((1, 2), (0, 3)),
                  patch_size: int = 1,
                  normalisation: bool = True,
                  combination: str = 'add',
                  zero_init: bool = False,
-                 **kwargs):
+                 **kwargs: Any):
         with stock_rules(type(self).__name__, args, kwargs):
             super().__init__(*args, **kwargs)
         check_flags(type(self).__name__, zero_init=zero_init)

@@ -1,4 +1,6 @@
 """RT-DETR for mmdet."""
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -31,7 +33,9 @@ class RTDETR(DINO):
         ValueError: a decoder of other levels or a head of another width; at the first forward another number of maps.
     """
 
-    def __init__(self, *args, num_feature_levels: int = 3, **kwargs):
+    set_inside = ('with_box_refine', 'as_two_stage')
+
+    def __init__(self, *args: Any, num_feature_levels: int = 3, **kwargs: Any):
         super().__init__(
             *args, num_feature_levels=num_feature_levels, with_box_refine=True, as_two_stage=True, **kwargs)
         levels = self.decoder.layers[0].cross_attn.num_levels
@@ -87,7 +91,8 @@ class RTDETR(DINO):
         return encoder_inputs, decoder_inputs
 
     @staticmethod
-    def padding_masks(like: Tensor, shapes: list[tuple[int, int]], batch_data_samples: list) -> list[Tensor] | None:
+    def padding_masks(like: Tensor, shapes: list[tuple[int, int]],
+                      batch_data_samples: list | None) -> list[Tensor] | None:
         """True where a level's pixel is padding, (B, H, W) a level; None where no image is known to be padded."""
         if batch_data_samples is None:
             return None
@@ -100,7 +105,7 @@ class RTDETR(DINO):
             image[:, :height, :width] = 0
         return [F.interpolate(mask, size=shape)[:, 0].bool() for shape in shapes]
 
-    def forward_encoder(self, **encoder_inputs) -> dict:
+    def forward_encoder(self, **encoder_inputs: Any) -> dict:
         """The neck was the encoder."""
         return encoder_inputs
 

@@ -1,5 +1,6 @@
 """FPN whose top-down fusions pass an aligner, whichever."""
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
@@ -34,7 +35,7 @@ class AlignedFPN(FPN):
 
     slot = 'aligners'  # the attribute that holds them, and so their keys in a checkpoint
 
-    def __init__(self, *args, align_cfg: AlignCfg = (), **kwargs):
+    def __init__(self, *args: Any, align_cfg: AlignCfg = (), **kwargs: Any):
         with stock_rules(type(self).__name__, args, kwargs):
             super().__init__(*args, **kwargs)
         if not 0 <= self.start_level < self.backbone_end_level:
@@ -64,7 +65,7 @@ class AlignedFPN(FPN):
 
     def upsample(self, high: Tensor, low: Tensor) -> Tensor:
         """The high map on the low map's grid, as FPN's ``upsample_cfg`` has it."""
-        size = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
+        size: dict[str, Any] = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
         return F.interpolate(high, **size, **self.upsample_cfg)
 
     def levels(self, laterals: list[Tensor]) -> list[Tensor]:

@@ -67,9 +67,9 @@ def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) 
         raise ValueError(f'{owner}: align_cfg has type={kind!r}, which is not registered; '
                          "custom_imports = dict(imports=['mmxattn']) registers FINE and its rivals.")
     taken = inspect.signature(cls).parameters
-    unknown = [name for name in arguments if name not in taken]
+    unknown = [f'{name}={value!r}' for name, value in arguments.items() if name not in taken]
     if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        raise ValueError(f'{owner}: {cls.__name__} takes no {unknown[0]!r}; its arguments are {", ".join(taken)}.')
+        raise ValueError(f'{owner}: {cls.__name__} takes no {unknown[0]}; its arguments are {", ".join(taken)}.')
     return cls(low_channels, high_channels=high_channels, **arguments)
 
 

@@ -1,10 +1,11 @@
 """The necks of YOLOX and RTMDet whose top-down fusions are aligned by FINE."""
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from mmdet.models.necks import YOLOXPAFPN, CSPNeXtPAFPN
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...layers.checks import check_levels
 from ...registry import MODELS
@@ -14,7 +15,23 @@ from .alignment import align, build_fine
 __all__ = ['FINECSPNeXtPAFPN', 'FINEYOLOXPAFPN']
 
 
-class FINECSPFusion:
+if TYPE_CHECKING:
+
+    class StockNeck(nn.Module):
+        """What both stock necks have; mmdet has no types."""
+
+        in_channels: Sequence[int]
+        upsample: nn.Upsample
+        reduce_layers: nn.ModuleList
+        top_down_blocks: nn.ModuleList
+        downsamples: nn.ModuleList
+        bottom_up_blocks: nn.ModuleList
+        out_convs: nn.ModuleList
+else:
+    StockNeck = object
+
+
+class FINECSPFusion(StockNeck):
     """What the two necks below share: FINE, and the two pathways around it.
 
     Both keep the backbone's unequal channels. Their own 1x1 convolution (``reduce_layers``) brings the high map to the
@@ -24,11 +41,11 @@ class FINECSPFusion:
     """
 
     def __init__(self,
-                 *args,
+                 *args: Any,
                  kernel_sizes: Sequence[int] | None = None,
                  fine_cfg: dict | None = None,
                  zero_init: bool = False,
-                 **kwargs):
+                 **kwargs: Any):
         with stock_rules(type(self).__name__, args, kwargs):
             super().__init__(*args, **kwargs)
         channels = [(c, c) for c in reversed(self.in_channels[:-1])]

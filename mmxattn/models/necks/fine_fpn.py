@@ -1,5 +1,6 @@
 """FPN whose top-down fusions are aligned by FINE."""
 from collections.abc import Sequence
+from typing import Any
 
 from ...registry import MODELS
 from .aligned_fpn import AlignedFPN
@@ -32,12 +33,13 @@ class FINEFPN(AlignedFPN):
     """
 
     slot = 'fine'
+    set_inside = ('align_cfg', )
 
     def __init__(self,
-                 *args,
+                 *args: Any,
                  kernel_sizes: Sequence[int] | None = None,
                  fine_cfg: dict | None = None,
                  zero_init: bool = False,
-                 **kwargs):
+                 **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, self.fusion_channels, type(self).__name__)

@@ -7,6 +7,7 @@ from mmdet.models.layers import DetrTransformerEncoder
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...layers.arguments import arguments_told
 from ...layers.checks import check_channels, check_levels, check_number, check_whole
 from ...layers.csp_rep import CSPRepLayer
 from ...layers.fine import sine_position_embedding
@@ -52,7 +53,11 @@ class RTDETRHybridEncoder(BaseModule):
         if levels < 2 or out_channels % 4:
             raise ValueError(f'{name}: in_channels={list(in_channels)} has to name two levels or more, and '
                              f'out_channels={out_channels} a multiple of 4.')
-        self.encoder = DetrTransformerEncoder(**encoder)
+        if not isinstance(encoder, dict):
+            raise TypeError(f'{name}: encoder={encoder!r} is no dict; give one of the arguments of '
+                            "mmdet's DetrTransformerEncoder.")
+        with arguments_told(DetrTransformerEncoder, (), encoder):
+            self.encoder = DetrTransformerEncoder(**encoder)
         if self.encoder.embed_dims != out_channels:
             raise ValueError(f'{name}: out_channels={out_channels}, but the encoder has '
                              f'embed_dims={self.encoder.embed_dims}; give both the same.')
@@ -85,7 +90,7 @@ class RTDETRHybridEncoder(BaseModule):
 
     def attend(self, x: Tensor) -> Tensor:
         """Self-attention between all pixels of a map (AIFI): (B, C, H, W) -> (B, C, H, W)."""
-        position = sine_position_embedding(*x.shape[2:], x.shape[1], like=x)
+        position = sine_position_embedding(x.shape[2], x.shape[3], x.shape[1], like=x)
         tokens = self.encoder(x.flatten(2).transpose(1, 2), query_pos=position, key_padding_mask=None)  # (B, H*W, C)
         return tokens.transpose(1, 2).reshape(x.shape)
 

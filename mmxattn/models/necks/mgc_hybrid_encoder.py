@@ -1,5 +1,6 @@
 """RT-DETR's hybrid encoder with A^2-FPN's global context, a rival of FINE."""
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class MGCHybridEncoder(RTDETRHybridEncoder):
         **kwargs: the hybrid encoder's own.
     """
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int, **kwargs):
+    def __init__(self, in_channels: Sequence[int], out_channels: int, **kwargs: Any):
         super().__init__(in_channels, out_channels, **kwargs)
         self.mgc = MGC(in_channels, out_channels)
 

@@ -1,5 +1,6 @@
 """FINE's rivals in an FPN: what stands in an aligner's slot by name, and the two that change more of the neck."""
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.ops import ModulatedDeformConv2d
 from torch import Tensor
@@ -35,7 +36,9 @@ class FaPN(AlignedFPN):
         deform_groups: of FAM's deformable convolutions.
     """
 
-    def __init__(self, *args, deform_groups: int = 1, **kwargs):
+    set_inside = ('align_cfg', )
+
+    def __init__(self, *args: Any, deform_groups: int = 1, **kwargs: Any):
         align_cfg = dict(type=FaPNAlignment, select=False, deform_groups=deform_groups)
         super().__init__(*args, align_cfg=align_cfg, **kwargs)
         for i in range(len(self.lateral_convs) - 1):
@@ -49,7 +52,7 @@ class MGCFPN(AlignedFPN):
     Takes all arguments of :class:`mmdet.models.FPN`, and checkpoints of FPN load into it.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.mgc = mgc.MGC(self.in_channels[self.start_level:self.backbone_end_level], self.out_channels)
 

@@ -14,3 +14,5 @@ class MobileViTBlock(Plugin, rivals.MobileViTBlock):
 
         dict(type='PerLevelNeck', in_channels=[256] * 5, layer=dict(type='MobileViTBlock', channels=144, depth=2))
     """
+
+    set_inside = ()  # its channels are those inside

@@ -1,9 +1,15 @@
 """What every plugin of this package has beside its layer, whatever block it stands in."""
+from typing import TYPE_CHECKING, Any
 
 __all__ = ['Plugin']
 
+if TYPE_CHECKING:
+    from torch.nn import Module as Layer  # as the layer behind it is
+else:
+    Layer = object
 
-class Plugin:
+
+class Plugin(Layer):
     """The side of an attention layer that a backbone sees: a base class to put before the layer's own.
 
     .. code-block:: python
@@ -25,12 +31,14 @@ class Plugin:
     """
 
     position = 'after_conv2'
+    set_inside: tuple[str, ...] = ('channels', )  # given by its place, as in_channels
+    _abbr_: str  # its name in the block, and so in checkpoints
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        cls._abbr_ = cls.__name__.lower()  # its name in the block, and so in checkpoints
+        cls._abbr_ = cls.__name__.lower()
 
-    def __init__(self, in_channels: int, freezable: bool = False, **layer):
+    def __init__(self, in_channels: int, freezable: bool = False, **layer: Any):
         super().__init__(in_channels, **layer)
         self.freezable = freezable
 

@@ -2,6 +2,7 @@
 import functools
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from ...registry import MODELS
 
@@ -47,7 +48,7 @@ def check_type(host: str, cfg: dict) -> None:
                              "['mmxattn']) registers SCSA and its rivals.")
 
 
-def tell_wrong_plugins(backbone: type) -> None:
+def tell_wrong_plugins(backbone: Any) -> None:
     """Let a toolbox's ResNet check its ``plugins`` before it builds any; it may be given again."""
     make = backbone.make_stage_plugins
     if getattr(make, 'checks_plugins', False):
@@ -55,7 +56,7 @@ def tell_wrong_plugins(backbone: type) -> None:
     basic_block = import_module(backbone.__module__).BasicBlock
 
     @functools.wraps(make)
-    def make_stage_plugins(self, plugins, stage_idx):
+    def make_stage_plugins(self: Any, plugins: Sequence[dict], stage_idx: int) -> list[dict]:
         host = type(self).__name__
         check_plugins(host, plugins, self.num_stages)
         if issubclass(self.block, basic_block):
@@ -63,5 +64,5 @@ def tell_wrong_plugins(backbone: type) -> None:
                              f"dict(type='WithPlugins', host='{host}', ...), or a depth of 50 or more.")
         return make(self, plugins, stage_idx)
 
-    make_stage_plugins.checks_plugins = True
+    vars(make_stage_plugins)['checks_plugins'] = True
     backbone.make_stage_plugins = make_stage_plugins
