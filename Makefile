@@ -13,11 +13,12 @@ ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 export GOMP_SPINCOUNT ?= 4000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test coverage lint clean
 
 help:
 	@echo 'make demo [PART=fine|cfsam|scsa|cla]  train a stock model and the same with the part, side by side'
 	@echo 'make test [PYTEST_ARGS=...]           run the tests'
+	@echo 'make coverage [PYTEST_ARGS=...]       run those of layers and components; fails where they leave out too many lines'
 	@echo 'make lint                             check style and types: ruff, mypy'
 	@echo 'make setup                            make the environment that both of them use, and make by themselves'
 	@echo 'make clean                            remove the environments and what was built; compiled wheels stay cached'
@@ -33,6 +34,10 @@ demo: setup
 
 test: setup
 	$(ENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+coverage: setup
+	$(ENV)/bin/python -m coverage run -m pytest $(PYTEST_ARGS) tests/layers tests/models
+	$(ENV)/bin/python -m coverage report
 
 lint: setup
 	$(ENV)/bin/python -m ruff check

@@ -3,6 +3,7 @@
 Imports nothing of the package but what a check is for, and the toolboxes inside the checks: one that does not import,
 or ends the process, is what is looked for.
 """
+import inspect
 import json
 import os
 import sys
@@ -129,6 +130,8 @@ def check_components():
 
 def check_onnx():
     torch, onnx, _, runtime, layers = need('torch', 'onnx', 'onnxscript', 'onnxruntime', 'mmxattn.layers')
+    if 'dynamo' not in inspect.signature(torch.onnx.export).parameters:
+        raise Absent(f'torch {torch.__version__} lacks the dynamo exporter, which came with 2.5')
     layer, x = layers.SCSA(32).eval(), torch.randn(1, 32, 14, 14)
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / 'scsa.onnx')
@@ -142,10 +145,11 @@ def check_onnx():
 def check_mim():
     need('mim')
     from mim.utils import get_installed_path
-    found = Path(get_installed_path('mmxattn')) / '.mim' / 'tools'
-    if not found.is_dir():
-        raise RuntimeError(f'it looks for the tools of mmxattn in {found}')
-    return f'finds the tools of mmxattn in {found}'
+    root = Path(get_installed_path('mmxattn'))
+    for found in (root / '.mim' / 'tools', root / 'tools'):  # as mim does; an editable install has the second
+        if (found / 'doctor.py').is_file():
+            return f'finds the tools of mmxattn in {found}'
+    raise RuntimeError(f'it looks for the tools of mmxattn in {root}')
 
 
 # What is known of versions, see faults.py: each passes where the fault does no harm.
@@ -191,8 +195,11 @@ def check_chain_of_necks():
 
 
 def check_single_value_norm():
-    torch, layers = need('torch', 'mmxattn.layers')
+    torch, layers, rivals = need('torch', 'mmxattn.layers', 'mmxattn.layers.rivals')
     layers.CFSAM([8], channels=16, num_heads=1).train()([torch.randn(1, 8, 1, 1)])
+    rivals.MobileViTBlock(8, 16).train()(torch.randn(1, 8, 1, 1))
+    for size in ((1, 1), (1, 5), (5, 1)):
+        layers.SCSA(8, norm='BN').train()(torch.randn(1, 8, *size))
 
 
 def check_pkg_resources():

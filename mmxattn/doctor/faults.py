@@ -35,8 +35,6 @@ class Fault:
 MENDED = 'mended by `import mmxattn`; a config without custom_imports of mmxattn still has it'
 
 FAULTS = (
-    Fault('Python is older than 3.10', ({'python': '<3.10'}, ), 'clash',
-          'make an environment from Python 3.10 to 3.12'),
     Fault('torch is older than 2.1', ({'torch': '<2.1'}, ), 'clash', "pip install 'torch>=2.1'"),
     Fault('torch before 2.3 is compiled against NumPy 1', ({'torch': '<2.3', 'numpy': '>=2'}, ), 'clash',
           "pip install 'numpy<2'", 'torch_numpy'),
@@ -68,8 +66,8 @@ FAULTS = (
     Fault("a stock neck's checkpoint does not fit a list of necks", ({'mmdet': ''}, {'onedl-mmdetection': ''}),
           'mended', MENDED, 'chain_of_necks'),
     Fault('BatchNorm raises on a 1x1 map of one image in training', ({'torch': ''}, ), 'mended',
-          "mmxattn's layers take the running statistics then; other parts need two images a GPU, or GroupNorm",
-          'single_value_norm'),
+          'CFSAM, SCSA and MobileViTBlock take the running statistics then; other parts need two images a GPU, or '
+          'GroupNorm', 'single_value_norm'),
     Fault('of several plugins at one position only the last one counts',
           ({'mmsegmentation': '<=1.2.2'}, {'onedl-mmsegmentation': '<=1.4.2'}), 'limit',
           'one plugin a position, or more of them at different positions', 'chained_plugins'),
@@ -87,8 +85,8 @@ FAULTS = (
           '`mim run mmxattn compare` counts it', 'attention_counted'),
     Fault('openmim does not find an editable install', ({'openmim': '', 'mmxattn': ''}, ), 'limit',
           'give paths: `mim train mmdet PATH`, `python tools/NAME.py`; or link the package into site-packages', 'mim'),
-    Fault('onedl-mim takes the metadata of a package for the package: `mim run mmxattn` does not start',
-          ({'onedl-mim': '<=0.5.1', 'mmxattn': ''}, ), 'limit',
+    Fault('onedl-mim takes the metadata of a package for the package: `mim run mmxattn` does not start on a normal '
+          'install (one without -e)', ({'onedl-mim': '<=0.5.1', 'mmxattn': ''}, ), 'limit',
           '`python $(python -c "import mmxattn; print(mmxattn.__path__[0])")/.mim/tools/NAME.py`', 'mim'),
 )
 

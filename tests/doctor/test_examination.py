@@ -1,4 +1,5 @@
 """The verdict, from made metadata and made outcomes; and the tool, on the installation that runs the tests."""
+import ast
 import json
 import os
 import subprocess
@@ -81,9 +82,28 @@ def test_a_clash_is_broken_where_its_check_fails_and_gone_where_it_passes():
 
 
 def test_old_versions_are_broken_by_themselves():
-    examination, _ = examined({'python': '3.9.18', 'torch': '2.0.1'})
-    assert examination.broken == ['Python is older than 3.10: make an environment from Python 3.10 to 3.12',
-                                  "torch is older than 2.1: pip install 'torch>=2.1'"]
+    examination, _ = examined({'python': '3.11.7', 'torch': '2.0.1'})
+    assert examination.broken == ["torch is older than 2.1: pip install 'torch>=2.1'"]
+
+
+@pytest.mark.parametrize('version', [(3, 7, 16), (3, 9, 18)])
+def test_an_old_python_is_told_by_the_tool_itself(version):
+    """The package does not import there, so that nothing of it may be asked."""
+    ast.parse(TOOL.read_text(), feature_version=(3, 7))
+    pretend = f"import runpy, sys; sys.version_info = {version}; runpy.run_path({str(TOOL)!r}, run_name='__main__')"
+    answer = subprocess.run([sys.executable, '-S', '-E', '-c', pretend], capture_output=True, text=True)
+    assert answer.returncode == 1
+    found = '.'.join(map(str, version))
+    assert answer.stderr == (f'Python {found} is older than 3.10, the oldest for mmxattn: make an environment from '
+                             'Python 3.10 to 3.12.\n')
+
+
+def test_mim_on_an_editable_install_is_no_fault():
+    """It goes to the checkout's tools then; the row is for wheels."""
+    _, text = examined(ONEDL)
+    assert 'does not start' not in text
+    _, text = examined(ONEDL, mim='RuntimeError: it looks elsewhere')
+    assert '`mim run mmxattn` does not start on a normal install (one without -e)' in text
 
 
 def test_missing_toolboxes_are_no_fault_but_told():

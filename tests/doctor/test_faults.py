@@ -8,7 +8,6 @@ from mmxattn.doctor.installed import Installed
 
 # How a fault's sentence begins -> (metadata that has it, metadata that has not)
 CASES = {
-    'Python is older': ({'python': '3.9.18'}, {'python': '3.10.13'}),
     'torch is older than 2.1': ({'torch': '2.0.1'}, {'torch': '2.1.0'}),
     'torch before 2.3': ({'torch': '2.2.2', 'numpy': '2.0.0'}, {'torch': '2.2.2', 'numpy': '1.26.4'}),
     'mmdet and mmsegmentation refuse': ({**OPENMMLAB, 'mmcv': '2.2.0'}, OPENMMLAB),
