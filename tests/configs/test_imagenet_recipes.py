@@ -142,9 +142,14 @@ def test_an_ablation_changes_one_argument_of_scsa(name):
 
 
 def learns_and_predicts(cfg):
-    """A loss, a gradient on every parameter, and a prediction; images are small except for Swin."""
+    """A loss, a gradient that is not zero on every parameter, and a prediction; images are small except for Swin.
+
+    SA's norms alone have none in the first step: they stand before scales that its authors start at zero.
+    """
     if cfg.model.backbone.get('host', cfg.model.backbone.type) == 'ResNet':
         cfg.model.backbone.zero_init_residual = False  # or nothing in a block would get a gradient
+    if 'drop_path_rate' in cfg.model.backbone:
+        cfg.model.backbone.drop_path_rate = 0  # a block that is left out gets no gradient
     cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)  # as the runner does
     model = recipes.build(cfg)
     size = 224 if 'Swin' in type(model.backbone).__name__ else 65
@@ -157,6 +162,7 @@ def learns_and_predicts(cfg):
     assert torch.isfinite(loss)
     loss.backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not [name for name, p in model.named_parameters() if not p.grad.any() and '.sa.norm.' not in name]
     model.train(False)
     with torch.no_grad():
         predictions = model.test_step(batch)
@@ -174,8 +180,6 @@ def test_learns_and_predicts(host, part):
     model = learns_and_predicts(load(path_of(host, part)))
     blocks = dict(resnet50=16, resnet101=33)
     assert len(plugins_of(model)) == {'mobilenet-v2': 17, 'repvgg-A0': 21, 'swin-tiny': 12, **blocks}[host]
-    for plugin in plugins_of(model):
-        assert any(p.grad.any() for p in plugin.parameters())
 
 
 @pytest.mark.parametrize('name', [pytest.param(name, marks=[] if name == 'unshared' else [SLOW]) for name in ABLATIONS])

@@ -55,7 +55,10 @@ def scenes(tmp_path_factory):
 
 @pytest.mark.parametrize('name', DIGITS)
 def test_a_step_from_the_data_and_a_score(name, scenes):
-    """What the recipe loads, trains on and measures fit each other; each parameter gets a gradient."""
+    """What the recipe loads, trains on and measures fit each other; each parameter gets a gradient that is not zero.
+
+    With an identity start those of the part that stand before its zeros have to wait.
+    """
     cfg = load(name)
     model = recipes.build(cfg)
     init_default_scope(cfg.default_scope)
@@ -65,7 +68,11 @@ def test_a_step_from_the_data_and_a_score(name, scenes):
     assert len(train) == 4 and len(test) == 2
     model.train()
     recipes.loss(model, collate([train[k] for k in range(4)])).backward()
-    assert not [key for key, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    gradients = {key: p.grad for key, p in model.named_parameters()}
+    assert not [key for key, gradient in gradients.items() if gradient is None or not torch.isfinite(gradient).all()]
+    still = {key for key, gradient in gradients.items() if not gradient.any()}
+    waiting = {key for key in gradients if '.scsa.' in key} if 'zero_init' in str(cfg.model) else set()
+    assert still < waiting or not still and not waiting
     model.eval()
     evaluator = cfg.val_evaluator.copy()
     if 'ann_file' in evaluator:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 
 import recipes
 from mmxattn.datasets.conversion import CONVERSIONS
-from mmxattn.datasets.sources import CITYSCAPES, SOURCES, VOC, MissingData
+from mmxattn.datasets.sources import ADE20K, CITYSCAPES, COCO, SOURCES, VOC, MissingData
 
 RECIPES = dict(visdrone='visdrone', exdark='exdark', flir='flir-adas-v2', voc='voc0712')
 FOLDERS = recipes.CONFIGS / 'scsa' / 'datasets'
@@ -172,7 +173,9 @@ def stock_dataset(package, name):
     return registry, recipes.stock(package, f'_base_/datasets/{name}.py').val_dataloader.dataset
 
 
-@pytest.mark.parametrize('package, name, source', [('mmdet', 'voc0712', VOC), ('mmseg', 'cityscapes', CITYSCAPES)])
+@pytest.mark.parametrize('package, name, source', [
+    ('mmdet', 'voc0712', VOC), ('mmdet', 'coco_detection', COCO), ('mmdet', 'coco_instance', COCO),
+    ('mmseg', 'cityscapes', CITYSCAPES), ('mmseg', 'ade20k', ADE20K), ('mmseg', 'ade20k_640x640', ADE20K)])
 def test_the_toolboxes_own_data_sets_say_it_as_well(package, name, source, here):
     pytest.importorskip(package)
     registry, cfg = stock_dataset(package, name)
@@ -198,6 +201,68 @@ def test_a_data_set_derived_from_a_toolboxs_own_is_left_alone(here):
     with pytest.raises(FileNotFoundError) as told:
         Other(data_root='data/other', data_prefix=dict(img_path='images'))
     assert not isinstance(told.value, MissingData)
+
+
+COCO_FILES = dict(type='mmdet.CocoDataset', data_root='data/coco/', ann_file='annotations/instances_val2017.json',
+                  data_prefix=dict(img='val2017/'))
+CAMVID_FILES = dict(type='mmseg.BaseSegDataset', data_root='data/camvid_small',
+                    data_prefix=dict(img_path='img_dir/train'))
+
+
+OTHERS = {
+    'folder': dict(COCO_FILES, data_root='data/own/'),
+    'folder named alike': dict(COCO_FILES, data_root='data/coco2/'),
+    'list': dict(COCO_FILES, ann_file='annotations/own.json'),
+    'images': dict(COCO_FILES, data_prefix=dict(img='../own/images')),
+    'classes': dict(COCO_FILES, metainfo=dict(classes=('person', 'crane'))),
+    'panoptic': dict(COCO_FILES, type='mmdet.CocoPanopticDataset', data_root='data/own/'),
+    'derived': dict(COCO_FILES, type='mmdet.DeepFashionDataset'),
+    'cells': dict(COCO_FILES, data_root='data/bccd', metainfo=dict(classes=('RBC', 'own'))),
+    'cells elsewhere': dict(COCO_FILES, data_root='data/own', metainfo=dict(classes=('RBC', 'WBC', 'Platelets'))),
+    "VOC's layout": dict(type='mmdet.VOCDataset', data_root='data/own', ann_file='own.txt',
+                         data_prefix=dict(sub_data_root='own'), metainfo=dict(classes=('crane', ))),
+    'streets elsewhere': dict(CAMVID_FILES, data_root='data/own', metainfo=dict(classes=('Sky', 'Road'))),
+    'streets': dict(CAMVID_FILES, metainfo=dict(classes=('Sky', 'own'))),
+    "in ADE20K's folder": dict(type='mmseg.PascalContextDataset', data_root='data/ade/ADEChallengeData2016',
+                               ann_file='', data_prefix=dict(img_path='images/training')),
+}
+
+
+@pytest.mark.parametrize('other', OTHERS)
+def test_data_of_ones_own_is_not_taken_for_anothers(other, here):
+    pytest.importorskip(OTHERS[other]['type'].split('.')[0])
+    with pytest.raises(FileNotFoundError) as told:
+        DATASETS.build(OTHERS[other])
+    assert not isinstance(told.value, MissingData)
+
+
+@pytest.mark.parametrize('classes', [None, ('cat', 'dog')])
+def test_coco_by_its_whole_path_or_with_a_part_of_its_classes_is_coco(classes, here):
+    cfg = dict(COCO_FILES, data_root=str(here / 'data' / 'coco'), metainfo=classes and dict(classes=classes))
+    with pytest.raises(MissingData, match=f'COCO 2017: {here}.*instances_val2017.json is missing'):
+        DATASETS.build(cfg)
+
+
+def test_cocos_images_that_are_not_there_are_told_too(here):
+    made.text(here / 'data/coco/annotations/instances_val2017.json', json.dumps(dict(images=[], categories=[])))
+    with pytest.raises(MissingData, match='data/coco/val2017/ is missing'):
+        DATASETS.build(COCO_FILES)
+
+
+@pytest.mark.parametrize('name', ['CocoDataset', 'VisDroneDataset'])
+def test_files_of_another_backend_are_where_it_says(name, here):
+    class Depot(LocalBackend):
+        def get_local_path(self, filepath):
+            return super().get_local_path(here / 'depot' / filepath)
+
+    register_backend('depot', Depot, force=True)
+    image = dict(id=1, file_name='a.jpg', height=9, width=9)
+    made.text(here / 'depot/data/coco/annotations/instances_val2017.json',
+              json.dumps(dict(images=[image], categories=[], annotations=[])))
+    cfg = dict(COCO_FILES, type=name, backend_args=dict(backend='depot'), test_mode=True)
+    assert len(DATASETS.build(cfg)) == 1
+    with pytest.raises(MissingData):
+        DATASETS.build(dict(cfg, backend_args=dict(backend='local')))
 
 
 def test_remote_data_is_not_looked_for(here):
