@@ -1,5 +1,4 @@
 """Workarounds for versions of PyTorch and of the toolboxes; each names its cause and when it can go."""
-import contextlib
 import functools
 import pickle
 import urllib.error
@@ -187,23 +186,6 @@ def load_stock_neck_into_chain() -> None:
     Sequential._load_from_state_dict = _load_from_state_dict
 
 
-def tell_where_data_comes_from() -> None:
-    """Let VOCDataset, CityscapesDataset and ImageNet say where to get their data, and not just which path is missing.
-
-    Stays as long as the toolboxes' data sets name only a path.
-    """
-    from .datasets.sources import CITYSCAPES, IMAGENET, VOC, tell_if_missing, train_id_maps
-    if installed('mmdet'):
-        from mmdet.datasets import VOCDataset
-        tell_if_missing(VOCDataset, VOC, lambda self: [self.ann_file])
-    if installed('mmseg'):
-        from mmseg.datasets import CityscapesDataset
-        tell_if_missing(CityscapesDataset, CITYSCAPES, train_id_maps)
-    with contextlib.suppress(ImportError):  # mmpretrain is optional; one that does not import concerns its own users
-        from mmpretrain.datasets import ImageNet
-        tell_if_missing(ImageNet, IMAGENET, lambda self: [self.img_prefix])
-
-
 def apply() -> None:
     """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
     from .models.plugins.stock_places import tell_wrong_plugins
@@ -211,7 +193,6 @@ def apply() -> None:
     keep_the_protection_on()
     name_unreadable_checkpoints()
     load_stock_neck_into_chain()
-    tell_where_data_comes_from()
     if installed('mmdet'):
         from mmdet.models.backbones import ResNet as DetResNet
         give_ssd_head_its_loss_cls()

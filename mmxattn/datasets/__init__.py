@@ -21,3 +21,5 @@ if installed('mmseg'):
     stock.tell_of_mmseg()
 else:
     DATASETS.register_module(name='DigitScenesSegDataset', module=stand_in('DigitScenesSegDataset', 'mmseg'))
+
+stock.tell_of_mmpretrain()

@@ -16,6 +16,7 @@ def call(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(TOOLS)
     monkeypatch.chdir(tmp_path)
     tool = importlib.import_module('prepare_dataset')
+    capsys.readouterr()  # of what the toolboxes print when they are imported
 
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', ['prepare_dataset.py', *map(str, arguments)])
