@@ -72,11 +72,18 @@ class Table:
     paper: str = field(default='', compare=False)
 
 
-def read_tables() -> list[Table]:
-    """The tables of all .yml files, in the order of their names."""
+def read_tables(folder: Path = FOLDER) -> list[Table]:
+    """The tables of all .yml files, in the order of their names.
+
+    Raises:
+        ValueError: a file is of a paper that has no place on the page.
+    """
     tables = []
-    for file in sorted(FOLDER.glob('*.yml')):
+    for file in sorted(folder.glob('*.yml')):
         content = yaml.load(file.read_text(), Loader)
+        if content['paper'] not in PAPERS:
+            raise ValueError(f'{file.name}: paper={content["paper"]!r} is none of {list(PAPERS)}: add it, with its '
+                             'title, to PAPERS in make.py.')
         for entry in content['tables']:
             rows = [Row(**{'size': entry.get('size'), **row}) for row in entry['rows']]
             tables.append(Table(**{**entry, 'rows': rows}, paper=content['paper']))

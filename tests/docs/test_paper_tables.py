@@ -59,6 +59,12 @@ def test_there_is_no_other_table():
         (paper, table) for paper, tables in TABLES_OF_THE_PAPERS.items() for table in tables}
 
 
+def test_a_paper_without_a_place_on_the_page_is_told(tmp_path):
+    (tmp_path / 'gate.yml').write_text('paper: gate\ntables: []\n')
+    with pytest.raises(ValueError, match="gate.yml: paper='gate' is none of .* to PAPERS in make.py"):
+        make.read_tables(tmp_path)
+
+
 @pytest.mark.parametrize('table', TABLES, ids=lambda table: f'{table.paper}-{table.table}')
 def test_no_row_is_there_twice(table):
     names = [row.row for row in table.rows]
