@@ -33,8 +33,8 @@ def test_same_weights_as_one_process_with_both_their_images(found, alone, part):
     before, after, steps = alone(part)
     assert steps == two_processes.STEPS
     own = two_processes.rates(part)
-    for name in own:  # each tensor of the part has learnt, a hundred times what two processes and one may differ
-        assert (after[name] - before[name]).abs().max() > 1e-3, name
+    for name in own:  # each tensor of the part has learnt, fifty times what two processes and one may differ
+        assert (after[name] - before[name]).abs().max() > 5e-4, name
     for process in found:
         assert difference(after, process[part]) < 1e-5
 
