@@ -7,7 +7,6 @@ from options import (  # first: it says which toolbox is missing
 )
 
 # isort: split
-import pickle
 import weakref
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from mmxattn.compat import unreadable
 from mmxattn.engine import check_training, choose, content_of, first_process, make_resumable, same_everywhere
 
 
@@ -81,10 +79,7 @@ def seed_of(checkpoint: str):
     """The seed of the run that wrote it; None where it does not say, or is not a file here."""
     if not Path(checkpoint).is_file():
         return None
-    try:
-        content = content_of(checkpoint)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise unreadable(checkpoint, error) from error
+    content = content_of(checkpoint)
     meta = content.get('meta') if isinstance(content, dict) else None
     return meta.get('seed') if isinstance(meta, dict) else None
 

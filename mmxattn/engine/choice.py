@@ -2,7 +2,6 @@
 
 mmengine lets every process look for itself, and FlexibleRunner loads before any hook is asked.
 """
-import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TypeVar
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 
-from ..compat import unreadable
 from .files import content_of, cut_short, find_newest
 
 __all__ = ['check_training', 'choose', 'first_process', 'same_everywhere', 'settle']
@@ -78,10 +76,7 @@ def check_training(checkpoint: str) -> None:
     """Raise a ValueError where a file has no training to go on with, just weights or less. Addresses are not read."""
     if not Path(checkpoint).exists():
         return
-    try:
-        content = content_of(checkpoint)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise unreadable(checkpoint, error) from error
+    content = content_of(checkpoint)
     meta = content.get('meta') if isinstance(content, dict) else None
     if not isinstance(meta, dict) or not {'epoch', 'iter'} <= meta.keys() or 'message_hub' not in content:
         raise ValueError(f'The checkpoint {checkpoint} is none of a training: it does not say at which step it was '

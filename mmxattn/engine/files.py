@@ -9,7 +9,7 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
-from ..compat import LOADS_WEIGHTS_ONLY
+from ..compat import LOADS_WEIGHTS_ONLY, unreadable
 from ..files import write_whole
 
 __all__ = ['WholeFiles', 'content_of', 'cut_short', 'find_newest', 'newest_checkpoint']
@@ -65,19 +65,22 @@ def content_of(path):
     """What is in a checkpoint, its tensors not yet read; of a folder what is in its first file.
 
     Raises:
-        pickle.UnpicklingError, EOFError, RuntimeError, OSError: it cannot be read.
+        ValueError: it cannot be read.
+        OSError: there is no such file.
     """
     path = Path(path)
-    if path.is_dir():
-        path = min(path.glob('*.pth'))
-    return torch.load(path, map_location='cpu', weights_only=LOADS_WEIGHTS_ONLY, mmap=True)
+    file = min(path.glob('*.pth')) if path.is_dir() else path
+    try:
+        return torch.load(file, map_location='cpu', weights_only=LOADS_WEIGHTS_ONLY, mmap=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise unreadable(path, error) from error
 
 
 def step_of(path) -> int:
     """The number of steps that a checkpoint says were trained; -1 where it does not say."""
     try:
         return int(content_of(path)['meta']['iter'])
-    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, KeyError, TypeError, IndexError, ValueError):
+    except (OSError, KeyError, TypeError, IndexError, ValueError):
         return -1
 
 
