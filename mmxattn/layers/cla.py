@@ -252,14 +252,12 @@ class EmbeddingMix(nn.Conv2d):
         super().__init__(number * channels, channels, 1)
         self.resize = resize
 
-    def mixed(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:  # type: ignore[override]
         weights = self.weight.chunk(len(maps), dim=1)
         mixed = [F.conv2d(x, weight) for x, weight in zip(maps[:-1], weights)]
         mixed.append(F.conv2d(maps[-1], weights[-1], self.bias))
         first, *others = (x if x.shape[2:] == size else self.resize(x, size) for x in mixed)
         return sum(others, start=first)
-
-    forward: Callable[..., Tensor] = mixed  # other arguments than a Conv2d's
 
 
 class CLADecoderBlock(nn.Module):
