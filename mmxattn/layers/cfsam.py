@@ -12,10 +12,12 @@ Beside the paper's text:
 * ``tokens_per_part`` lets the number of parts grow with the image, so that the cost stays linear in its pixels; the
   paper's two parts are meant for the 1,940 tokens of an SSD300;
 * the 1x1 convolutions are products with tokens, which makes tokens of maps, and maps of tokens, at no cost; parts go
-  through all blocks a few at a time, so that on a CPU the cost of a token does not grow with the image;
+  through all blocks a few at a time, and without gradients few tensors are as long as the sequence, so that on a CPU
+  the cost of a token hardly grows with the image: fresh memory is dear there;
 * ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
 """
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ from .checks import check_channels, check_flags, check_maps, check_number, check
 from .memory_format import in_format_of
 from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
-from .tracing import ceil_div, is_traced, known_equal, split
+from .tracing import ceil_div, is_overwritable, is_traced, known_equal, split
 
 __all__ = ['CFSAM']
 
@@ -179,7 +181,7 @@ class CFSAM(nn.Module):
         if x.device.type != 'cpu' or is_traced():
             x = self.transform(x)
         else:
-            x = torch.cat([self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)], dim=2)
+            x = join((self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)), parts, dim=2)
         return resample(x.flatten(1, 2), length)
 
     def transform(self, x: Tensor) -> Tensor:
@@ -195,7 +197,8 @@ class CFSAM(nn.Module):
     def fuse(self, before: Tensor, after: Tensor) -> Tensor:
         """Eq. 5, a convolution over both, concatenated: the sum of one over each. Twice (B, N, C) -> (B, N, C)."""
         weights = self.fusion.weight.chunk(2, dim=1)
-        return token_linear(before, weights[0], self.fusion.bias) + token_linear(after, weights[1])
+        before, after = token_linear(before, weights[0], self.fusion.bias), token_linear(after, weights[1])
+        return before.add_(after) if is_overwritable() else before + after
 
     def relate(self, tokens: Tensor) -> Tensor:
         """What stands between the local features and the levels, as far as ``stages`` goes: (B, N, C) -> (B, N, C)."""
@@ -206,10 +209,10 @@ class CFSAM(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         check_maps(self, maps, self.in_channels)
-        tokens = torch.cat([extract(x) for extract, x in zip(self.local, maps)], dim=1)  # Eq. 1: (B, N, C)
-        tokens = self.relate(tokens)
         sizes = [x.shape[2:] for x in maps]
-        levels = split(tokens.transpose(1, 2), [height * width for height, width in sizes], dim=2)
+        lengths = [height * width for height, width in sizes]
+        tokens = join((extract(x) for extract, x in zip(self.local, maps)), sum(lengths), dim=1)  # Eq. 1: (B, N, C)
+        levels = split(self.relate(tokens).transpose(1, 2), lengths, dim=2)
         out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]
         return [x + y if self.residual else in_format_of(y, like=x) for x, y in zip(maps, out)]
 
@@ -226,4 +229,27 @@ def resample(tokens: Tensor, length: int) -> Tensor:
     right = (left + 1).clamp(max=count - 1)
     exact = torch.promote_types(tokens.dtype, torch.float32)
     share = ((places - left * (2 * length)).to(exact) / (2 * length)).to(tokens.dtype).unsqueeze(1)
-    return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), share)
+    if not is_piecewise(tokens):
+        return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), share)
+    cut = zip(*(x.split(TOKENS_AT_ONCE) for x in (left, right, share)))
+    return join((torch.lerp(tokens.index_select(1, a), tokens.index_select(1, b), c) for a, b, c in cut), length, dim=1)
+
+
+def is_piecewise(x: Tensor) -> bool:
+    """Whether long tensors are made a piece at a time: on a CPU, without gradients or a compiler."""
+    return x.device.type == 'cpu' and is_overwritable()
+
+
+def join(pieces: Iterable[Tensor], size: int, dim: int) -> Tensor:
+    """torch.cat to ``size``; where work is piecewise, each goes to its place before the next one is made."""
+    pieces = iter(pieces)
+    first = next(pieces)
+    if not is_piecewise(first):
+        return torch.cat([first, *pieces], dim)
+    if first.shape[dim] == size:
+        return first
+    whole, start = first.new_empty(*first.shape[:dim], size, *first.shape[dim + 1:]), 0
+    for piece in itertools.chain([first], pieces):
+        whole.narrow(dim, start, piece.shape[dim]).copy_(piece)
+        start += piece.shape[dim]
+    return whole

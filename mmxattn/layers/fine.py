@@ -26,6 +26,7 @@ from .fine_attention import area_attention, linear_attention, softmax_attention,
 from .half_precision import saturate
 from .older_torch import RMSNorm
 from .token_linear import TokenLinear
+from .tracing import is_overwritable
 
 __all__ = ['FINE']
 
@@ -62,11 +63,13 @@ class DepthwisePool(nn.Conv2d):
 
 def make_pool(pooling: str, channels: int, size: int) -> nn.Module:
     """Pooling with windows of ``size`` x ``size`` pixels, the last of which may hang over the border."""
+    if size == 1:
+        return nn.Identity()
     if pooling == 'average':
         return nn.AvgPool2d(size, ceil_mode=True)
     if pooling == 'max':
         return nn.MaxPool2d(size, ceil_mode=True)
-    return DepthwisePool(channels, size) if size > 1 else nn.Identity()
+    return DepthwisePool(channels, size)
 
 
 class FINE(nn.Module):
@@ -197,4 +200,7 @@ class FINE(nn.Module):
             return modulation
         if self.modulation == 'direct':
             return saturate(low * modulation, low.dtype)
-        return saturate(torch.addcmul(low, low, modulation), low.dtype)  # Eq. 9
+        place = None
+        if is_overwritable() and (modulation.dtype, modulation.stride()) == (low.dtype, low.stride()):
+            place = modulation  # fresh memory costs more than the product
+        return saturate(torch.addcmul(low, low, modulation, out=place), low.dtype)  # Eq. 9

@@ -1,9 +1,12 @@
 """Passes over a map that is gated by row, by column and by channel: its means, its pooled form, the map itself.
 
 As operators one after another, each would write a map to a new place in memory, and autograd would keep it. Here one
-map is made and the gates are multiplied into it in place; only the input and the gates are kept for backward; and the
-gradient is one tensor that the passes work on in turn, each taking as many channels as a CPU's caches hold through all
-its operators before it goes on to the next ones.
+map is made and the gates are multiplied into it in place, those of columns and of channels at once; only the input and
+the gates are kept for backward; and the gradient is one tensor that the passes work on in turn, each taking as many
+channels as a CPU's caches hold through all its operators before it goes on to the next ones.
+
+All rows of a window share the gates of its columns, so these can wait until the rows are summed:
+    sum over i, j of x_ij * r_i * c_j = sum over j of c_j * (sum over i of x_ij * r_i).
 
 Gates are limit * sigmoid(logits). The gradient to the logits z of a gate a, of rows say, needs no product of its own,
 for with y = x * a * (the other gates) and a' = a * (1 - a / limit),
@@ -24,7 +27,7 @@ from .tracing import is_traced
 __all__ = ['axis_means', 'gate_and_pool', 'gate_channels']
 
 BLOCK = 2**19  # elements of a map for each thread: a few megabytes with what is made of them
-LONG_ROW = 24  # pixels; in shorter rows PyTorch's sums over a few of them are slower than its pooling
+LONG_ROW = 24  # pixels; in shorter ones PyTorch's sums over a few rows are slower than one more pass and its pooling
 
 
 def axis_means(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,8 +56,8 @@ def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, i
         limit: the largest gate.
 
     Returns:
-        The gated map (B, C, H, W), which is for :func:`gate_channels` and nothing else, and the pooled one
-        (B, C, H // h, W // w).
+        A map (B, C, H, W) that is gated by row, and by column where these do not wait, so that it is for
+        :func:`gate_channels` and nothing else; and the pooled one (B, C, H // h, W // w), gated by both.
     """
     if is_traced():
         rows, columns = _gates(rows, columns, limit)
@@ -67,12 +70,12 @@ def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, i
 
 def gate_channels(gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, columns: Tensor,
                   limit: float = 1) -> Tensor:
-    """The gated map of :func:`gate_and_pool` times a gate a channel; in place, but where a compiler looks on.
+    """The map of :func:`gate_and_pool`, gated by row, column and channel; in place, but where a compiler looks on.
 
     Args:
-        gated: (B, C, H, W).
+        gated: (B, C, H, W), the first result.
         channels: logits (B, C), of the same type.
-        x, rows, columns, limit: what ``gated`` was made from.
+        x, rows, columns, limit: what it was made from.
 
     Returns:
         (B, C, H, W).
@@ -81,7 +84,7 @@ def gate_channels(gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, colu
         return gated * _gate(channels, limit)[:, :, None, None]
     if _needs_own_gradient(gated, channels):
         return _GateChannels.apply(gated, channels, x.detach(), rows.detach(), columns.detach(), limit)
-    return gated.mul_(_gate(channels, limit)[:, :, None, None])
+    return gated.mul_(_gates_left(x, _gate(channels, limit), columns, limit))
 
 
 def _needs_own_gradient(*tensors: Tensor) -> bool:
@@ -97,9 +100,20 @@ def _gates(rows: Tensor, columns: Tensor, limit: float) -> tuple[Tensor, Tensor]
     return _gate(rows, limit).unsqueeze(3), _gate(columns, limit).unsqueeze(2)
 
 
+def _columns_wait(x: Tensor) -> bool:
+    """Whether a map is pooled before the gates of its columns are multiplied into it."""
+    return x.shape[3] >= LONG_ROW
+
+
+def _gates_left(x: Tensor, channels: Tensor, columns: Tensor, limit: float) -> Tensor:
+    """What is left to multiply into a map: gates (B, C) of channels, and those that wait -> (B, C, 1, 1 or W)."""
+    channels = channels[:, :, None, None]
+    return channels * _gate(columns, limit).unsqueeze(2) if _columns_wait(x) else channels
+
+
 def _wide(x: Tensor) -> torch.dtype:
     """The type to sum in: float32 at least, for sums in half precision overflow."""
-    return torch.promote_types(x.dtype, torch.float32)
+    return x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
 
 
 def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -124,26 +138,20 @@ def _windows(x: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _means(x: Tensor) -> tuple[Tensor, Tensor]:
-    by_row, by_column = (x.mean(axis, dtype=_wide(x)).to(x.dtype) for axis in (3, 2))
-    return by_row, by_column
-
-
-def _average_pool(x: Tensor, window: tuple[int, int]) -> Tensor:
-    """F.avg_pool2d; on a CPU in sums, where those are faster than its loop over each window."""
-    height, width = window
-    if x.device.type != 'cpu' or x.dtype != _wide(x) or not x.is_contiguous():
-        return F.avg_pool2d(x, window)
-    if window == x.shape[2:]:
-        return x.mean((2, 3), keepdim=True)
-    if x.shape[3] < LONG_ROW:
-        return F.avg_pool2d(x, window)
-    return _windows(_windows(x, 2, height).sum(3), 3, width).sum(4).div_(height * width)
+    if _wide(x) == x.dtype:
+        return x.mean(3), x.mean(2)
+    return x.mean(3, dtype=_wide(x)).to(x.dtype), x.mean(2, dtype=_wide(x)).to(x.dtype)
 
 
 def _gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """``rows`` and ``columns`` are gates here."""
-    gated = (x * rows).mul_(columns)
-    return gated, _average_pool(gated, window)
+    height, width = window
+    gated = x * rows
+    if _columns_wait(x):
+        pooled = _windows(gated, 2, height).sum(3, dtype=_wide(x)).mul_(columns)
+        return gated, _windows(pooled, 3, width).sum(4).div_(height * width).to(x.dtype)
+    gated.mul_(columns)
+    return gated, gated.mean((2, 3), keepdim=True) if window == x.shape[2:] else F.avg_pool2d(gated, window)
 
 
 class _AxisMeans(torch.autograd.Function):
@@ -197,16 +205,17 @@ class _GateChannels(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, columns: Tensor,
                 limit: float) -> Tensor:
-        channels = _gate(channels, limit)[:, :, None, None]
+        channels = _gate(channels, limit)
         ctx.save_for_backward(channels, x, rows, columns)
         ctx.limit = limit
         ctx.mark_dirty(gated)
-        return gated.mul_(channels)
+        return gated.mul_(_gates_left(x, channels, columns, limit))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         channels, x, rows, columns = ctx.saved_tensors
+        channels = channels[:, :, None, None]
         rows, columns = _gates(rows, columns, ctx.limit)
         of_gated, of_rows = torch.empty_like(x), torch.empty_like(rows, dtype=_wide(x))
         for part, c, a, g, of_g, of_r in _blocks(x, columns, channels, grad, of_gated, of_rows):

@@ -22,6 +22,7 @@ from .checks import check_flags, check_map, check_option, check_whole
 from .gated_maps import axis_means, gate_and_pool, gate_channels
 from .group_norm import GroupNorm
 from .small_batch import normalize
+from .tracing import is_traced
 
 __all__ = ['SCSA']
 
@@ -139,15 +140,16 @@ class SCSA(nn.Module):
         return last + [child for child in self.children() if isinstance(child, nn.Conv1d)]
 
     def kernel(self, suffix: str = '') -> tuple[Tensor, Tensor]:
-        """Weight (C, 1, k, 1) and bias (C,) of one convolution that does those of all groups at once.
+        """Weight (C, 1, k) and bias (C,) of one convolution that does those of all groups at once.
 
         Shorter kernels are padded with zeros to the longest.
         """
         convs = [getattr(self, name + suffix) for name in self.conv_names]
-        longest = max(conv.kernel_size[0] for conv in convs)
-        margins = [(longest - conv.kernel_size[0]) // 2 for conv in convs]
-        weights = [F.pad(conv.weight, (margin, margin)) for conv, margin in zip(convs, margins)]
-        return torch.cat(weights).unsqueeze(3), torch.cat([conv.bias for conv in convs])
+        weights = [conv.weight for conv in convs]
+        longest = max(weight.shape[2] for weight in weights)
+        margins = [(longest - weight.shape[2]) // 2 for weight in weights]
+        weights = [F.pad(weight, (margin, margin)) if margin else weight for weight, margin in zip(weights, margins)]
+        return torch.cat(weights), torch.cat([conv.bias for conv in convs])
 
     def convolve(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """The convolutions of both axes: (B, C, H) and (B, C, W), shapes kept (Eq. 3 and 4)."""
@@ -229,8 +231,10 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve each channel of sequences (B, C, L) with its own odd kernel, zeros around."""
-    x = x.unsqueeze(3)
-    if x.device.type == 'cpu':  # which convolves a channel at a time up to four times as fast in this order
-        x = x.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x, weight, bias, padding=(weight.shape[2] // 2, 0), groups=x.shape[1]).squeeze(3)
+    """Convolve each channel of sequences (B, C, L) with its own odd kernel (C, 1, k), zeros around."""
+    padding, groups = weight.shape[2] // 2, x.shape[1]
+    if x.device.type != 'cpu' or not torch.is_grad_enabled() or is_traced():
+        return F.conv1d(x, weight, bias, padding=padding, groups=groups)
+    # on a CPU the gradients are twice as fast in this order, as maps of one column
+    x = x.unsqueeze(3).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight.unsqueeze(3), bias, padding=(padding, 0), groups=groups).squeeze(3)

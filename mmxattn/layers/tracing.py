@@ -6,12 +6,17 @@ from torch import Tensor
 
 from .older_torch import is_compiling
 
-__all__ = ['ceil_div', 'is_traced', 'known_equal', 'split']
+__all__ = ['ceil_div', 'is_overwritable', 'is_traced', 'known_equal', 'split']
 
 
 def is_traced() -> bool:
     """Whether operators are recorded (torch.compile, torch.export, torch.jit.trace), and not only carried out."""
     return is_compiling() or torch.jit.is_tracing()
+
+
+def is_overwritable() -> bool:
+    """Whether a layer may work in place on what it has made itself: no gradient needs it, and no compiler looks on."""
+    return not torch.is_grad_enabled() and not is_traced()
 
 
 def known_equal(a: int, b: int) -> bool:
