@@ -1,14 +1,9 @@
 """Time models with and without their part: `mim run mmxattn bench_hosts`, or `python tools/bench_hosts.py`."""
 import argparse
 import logging
-import os
 import statistics
 import sys
 from pathlib import Path
-
-# Threads that wait must not spin for long: beside anything else on a few cores, that slows everything many times over.
-# OpenMP reads this once, when torch is loaded.
-os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 
 from mmxattn.toolboxes import require
 
@@ -25,7 +20,7 @@ Time what each part adds to the model around it.
 
 The stock model and the one with the part have the same weights, see the same made images and take turns in one process.
 Told is the ratio of their times: its median, where that lies with 95% confidence, and the 10th and 90th percentile of
-the turns.
+the turns; of SCSA also the ratio for the literal form of its paper. Let nothing else run on the machine.
 """
 EXAMPLES = """\
 examples:
@@ -79,12 +74,13 @@ def print_results(results, about):
     """The table, and what it was measured on."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(Column('', no_wrap=True), *(Column(head, justify='right', no_wrap=True) for head in (
-        'with part /\nstock', '95% of the\nmedian', '10th to 90th\npercentile', 'ms:\nstock', 'GMACs\nratio', 'turns')),
-                  show_lines=True)
+        'with part /\nstock', '95% of the\nmedian', '10th to 90th\npercentile', 'literal /\nstock', 'ms:\nstock',
+        'GMACs\nratio', 'turns')), show_lines=True)
     for result in results:
-        ratio, (lower, upper) = result.ratio, result.between
+        ratio, (lower, upper), literal = result.ratio, result.between, result.literal_ratio
         table.add_row(f'{result.part} in {result.title}\n{"training step" if result.training else "inference"}',
                       f'{ratio.median:.3f}', f'{lower:.3f} to {upper:.3f}', f'{ratio.lower:.3f} to {ratio.upper:.3f}',
+                      f'{literal.median:.3f}' if literal else '',
                       f'{statistics.median(result.stock) * 1000:.4g}',
                       '' if result.training else f'{result.macs[1] / result.macs[0]:.3f}', str(len(result.stock)))
     console.print(table)

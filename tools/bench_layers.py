@@ -1,14 +1,9 @@
 """Time layers and their papers as printed: `mim run mmxattn bench_layers`, or `python tools/bench_layers.py`."""
 import argparse
-import os
 import statistics
 import sys
 from dataclasses import asdict
 from pathlib import Path
-
-# Threads that wait must not spin for long: beside anything else on a few cores, that slows everything many times over.
-# OpenMP reads this once, when torch is loaded.
-os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 
 from mmxattn.toolboxes import require
 

@@ -1,9 +1,14 @@
 """What each part adds to the model around it: the model with the part against the stock one, timed in turns.
 
-Both have the same weights, and where the work after the model depends on its output (boxes to keep), the part starts as
-the identity, so that both find the same.
+What many small operators add depends on the machine more than on the part. So with SCSA a third model takes its turn,
+with the part in the literal form of its paper: the share of what that one adds is the part's own merit.
+
+All have the same weights, and where the work after the model depends on its output (boxes to keep), the part starts as
+the identity, so that all find the same.
 """
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +17,12 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from .. import __path__ as PACKAGE
+from .. import layers
 from . import speed
 from .benchmark import LEAST
 from .complexity import count_macs
 from .inputs import made_batch
+from .layer_benchmark import literal
 from .recipe import load_recipe, untrained_model
 
 
@@ -33,6 +40,7 @@ class Host:
         batch_size: Images.
         features: Time the backbone alone.
         training: Time a training step too.
+        literal: A type of layer, and a function of the layer and its inputs that is its literal form; of inference.
     """
 
     part: str
@@ -44,10 +52,12 @@ class Host:
     batch_size: int = 1
     features: bool = False
     training: bool = True
+    literal: tuple = None
 
 
 FASTER_RCNN = ('mmdet', 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
-SCSA = dict(stock=FASTER_RCNN, ours='scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py', features=True, training=False)
+SCSA = dict(stock=FASTER_RCNN, ours='scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py', features=True, training=False,
+            literal=(layers.SCSA, literal.scsa))
 HOSTS = [
     Host('SCSA', 'ResNet-50, 224x224, 8 images', shape=(224, 224), batch_size=8, **SCSA),
     Host('SCSA', 'ResNet-50, 800x1344', shape=(800, 1344), **SCSA),
@@ -71,6 +81,7 @@ class Added:
         training: Whether the pass is a training step; else it is inference.
         stock, ours: Seconds, one a turn.
         macs: Multiply-adds of inference, of the stock model and of ours.
+        literal: Seconds with the part in its literal form; None where that was not timed.
     """
 
     part: str
@@ -79,11 +90,17 @@ class Added:
     stock: list
     ours: list
     macs: tuple
+    literal: list = None
 
     @property
     def ratio(self):
         """Spread: how many times as long as the stock model ours takes."""
         return speed.ratio(self.ours, self.stock)
+
+    @property
+    def literal_ratio(self):
+        """Spread: how many times as long as the stock model the one with the literal form takes; None without it."""
+        return speed.ratio(self.literal, self.stock) if self.literal else None
 
     @property
     def between(self):
@@ -92,7 +109,8 @@ class Added:
 
     def to_dict(self):
         """Everything, as :mod:`json` takes it."""
-        return dict(vars(self), ratio=vars(self.ratio), between=self.between)
+        literal_ratio = self.literal_ratio and vars(self.literal_ratio)
+        return dict(vars(self), ratio=vars(self.ratio), between=self.between, literal_ratio=literal_ratio)
 
 
 def select(only=''):
@@ -141,9 +159,11 @@ def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None):
             functions = [prepare(host, cfg, model, device) for cfg, model in zip(recipes, models)]
             if not training:
                 macs = tuple(map(count_macs, functions))
+                if host.literal:
+                    functions.append(prepare(host, recipes[1], literally(models[1], *host.literal), device))
             times = max(1, turns // 2) if training else turns
             seconds = speed.interleave(functions, times, 3, budget, speed.timer_for(device), LEAST)
-            yield Added(host.part, host.title, training, *seconds, macs)
+            yield Added(host.part, host.title, training, *seconds[:2], macs, *seconds[2:])
 
 
 def build(host, device):
@@ -154,6 +174,15 @@ def build(host, device):
     models = [untrained_model(cfg) for cfg in (stock, ours)]
     models[1].load_state_dict(models[0].state_dict(), strict=False)
     return (stock, ours), [model.to(device) for model in models]
+
+
+def literally(model, layer, form):
+    """A copy of a model whose layers of a type compute by a literal form."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, layer):
+            module.forward = functools.partial(form, module)
+    return model
 
 
 def inference(host, cfg, model, device) -> Callable:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmxattn.analysis import host_benchmark
-from mmxattn.analysis.host_benchmark import HOSTS, Added, Host, bench_hosts, build, select
+from mmxattn.analysis.host_benchmark import HOSTS, Added, Host, bench_hosts, build, literally, select
 
 
 def test_every_part_has_a_host():
@@ -74,7 +74,30 @@ def test_models_take_turns(quick):
 
 def test_a_host_without_training(quick):
     result, = bench_hosts([Host('SCSA', 'two', ('mmdet', ''), '', training=False)], turns=1)
-    assert not result.training
+    assert not result.training and result.literal is None and result.literal_ratio is None
+
+
+def test_a_literal_form_takes_its_turn(quick, monkeypatch):
+    monkeypatch.setattr(host_benchmark, 'literally', lambda model, layer, form: f'{model}, {layer} by {form}')
+    host = Host('SCSA', 'three', ('mmdet', ''), '', training=False, literal=('SCSA', 'its equations'))
+    result, = bench_hosts([host], turns=6)
+    assert quick[-3:] == [('inference', model) for model in ('stock', 'ours', 'ours, SCSA by its equations')]
+    assert len(result.literal) == 6 and result.macs == (5, 5)
+    assert json.loads(json.dumps(result.to_dict()))['literal_ratio']['median'] == result.literal_ratio.median
+
+
+def test_the_literal_form_computes_the_same():
+    host = select('ResNet-50, 224')[0]
+    _, (_, ours) = build(host, 'cpu')
+    ours.eval()
+    literal = literally(ours, *host.literal)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = zip(ours.backbone(images), literal.backbone(images))
+    for same, right in maps:
+        assert torch.allclose(same, right, rtol=1e-3, atol=1e-4 * right.abs().max())
+    assert not any('forward' in vars(module) for module in ours.modules())
+    assert sum('forward' in vars(module) for module in literal.modules()) == 16  # one a block
 
 
 def test_no_turns_are_refused():
