@@ -165,7 +165,8 @@ def _measure(case, rates, device, dtype, training, turns, budget, compiled):
     seconds = speed.interleave(list(functions.values()), turns, 3, budget, speed.timer_for(device), LEAST)
     measured = {name: Measured(own, memory[name], moved.get(name)) for name, own in zip(functions, seconds)}
     necessary = _necessary_bytes(case.training if training else case.inference, module, inputs, outputs, training)
-    macs = count_macs(lambda: module(*inputs)) * (3 if training else 1)  # each product has two gradients
+    given = tree_map(torch.detach, inputs)  # PyTorch's counter stumbles over views of what wants a gradient
+    macs = count_macs(lambda: module(*given)) * (3 if training else 1)  # each product has two gradients
     return Result(case.layer, case.title, training, measured['ours'], measured.get('literal'),
                   measured.get('compiled'), error, necessary, macs, floor(necessary, macs, rates), notes)
 
