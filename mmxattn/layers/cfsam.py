@@ -16,7 +16,6 @@ Beside the paper's text:
   the cost of a token hardly grows with the image: fresh memory is dear there;
 * ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
 """
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -243,13 +242,16 @@ def is_piecewise(x: Tensor) -> bool:
 def join(pieces: Iterable[Tensor], size: int, dim: int) -> Tensor:
     """torch.cat to ``size``; where work is piecewise, each goes to its place before the next one is made."""
     pieces = iter(pieces)
-    first = next(pieces)
-    if not is_piecewise(first):
-        return torch.cat([first, *pieces], dim)
-    if first.shape[dim] == size:
-        return first
-    whole, start = first.new_empty(*first.shape[:dim], size, *first.shape[dim + 1:]), 0
-    for piece in itertools.chain([first], pieces):
+    piece = next(pieces)
+    if not is_piecewise(piece):
+        return torch.cat([piece, *pieces], dim)
+    if piece.shape[dim] == size:
+        return piece
+    whole, start = piece.new_empty(*piece.shape[:dim], size, *piece.shape[dim + 1:]), 0
+    while True:
         whole.narrow(dim, start, piece.shape[dim]).copy_(piece)
         start += piece.shape[dim]
-    return whole
+        del piece  # or it would be there while the next one is made
+        if start == size:
+            return whole
+        piece = next(pieces)

@@ -89,6 +89,27 @@ def test_parts_in_any_portions(at_once, monkeypatch):
     assert torch.allclose(layer.global_features(tokens), right, atol=1e-12)
 
 
+@pytest.mark.parametrize('at_once', [1, 9, 20, 10**6])
+@pytest.mark.parametrize('stages', ['local', 'local+global', 'all'])
+def test_inference_in_pieces_is_the_same(at_once, stages, monkeypatch):
+    layer, maps = small(num_parts=5, stages=stages).double(), pyramid((8, 12), [(7, 5), (3, 3)], dtype=torch.double)
+    given, right = [x.clone() for x in maps], layer(maps)
+    monkeypatch.setattr(cfsam, 'TOKENS_AT_ONCE', at_once)
+    with torch.no_grad():
+        assert all(torch.allclose(x, y, atol=1e-12) for x, y in zip(layer(maps), right))
+    assert all(map(torch.equal, maps, given))
+
+
+def test_inference_needs_less_memory_than_its_longest_tensors_together():
+    layer, maps = small((8, ), tokens_per_part=64, depth=1), [torch.randn(1, 8, 256, 256)]
+
+    def infer():
+        with torch.no_grad():
+            layer(maps)
+
+    assert peak_memory(infer, 'cpu') < 5 * maps[0].nbytes
+
+
 def test_memory_grows_with_the_tokens():
     layer = small((8, ), tokens_per_part=64)
 

@@ -36,6 +36,18 @@ def test_without_ffn_the_map_is_the_projections_output():
     assert torch.allclose(layer(low, high), 3 * low)
 
 
+@pytest.mark.parametrize('order', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('k', [1, 2])
+def test_inference_works_in_place_on_nothing_but_its_own(k, order):
+    layer, (low, high) = FINE(8, k, num_heads=2).double(), maps(8, (12, 10), (6, 5))
+    low, high = (x.contiguous(memory_format=order) for x in (low, high))
+    given, right = (low.clone(), high.clone()), layer(low, high)
+    with torch.no_grad():
+        inferred = layer(low, high)
+    assert torch.equal(inferred, right) and inferred.stride() == right.stride()
+    assert torch.equal(low, given[0]) and torch.equal(high, given[1])
+
+
 def test_modulations():
     low, high = maps(16, (7, 9), (4, 5))
     layer = FINE(16).double()
