@@ -107,7 +107,7 @@ def test_inference_needs_less_memory_than_its_longest_tensors_together():
         with torch.no_grad():
             layer(maps)
 
-    assert peak_memory(infer, 'cpu') < 5 * maps[0].nbytes
+    assert peak_memory(infer, 'cpu') < 4.5 * maps[0].nbytes
 
 
 def test_memory_grows_with_the_tokens():
