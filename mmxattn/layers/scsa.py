@@ -22,7 +22,6 @@ from .checks import check_flags, check_map, check_option, check_whole
 from .gated_maps import axis_means, gate_and_pool, gate_channels
 from .group_norm import GroupNorm
 from .small_batch import normalize
-from .tracing import is_traced
 
 __all__ = ['SCSA']
 
@@ -232,9 +231,8 @@ class ChannelNorm(nn.LayerNorm):
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve each channel of sequences (B, C, L) with its own odd kernel (C, 1, k), zeros around."""
-    padding, groups = weight.shape[2] // 2, x.shape[1]
-    if x.device.type != 'cpu' or not torch.is_grad_enabled() or is_traced():
-        return F.conv1d(x, weight, bias, padding=padding, groups=groups)
-    # on a CPU the gradients are twice as fast in this order, as maps of one column
-    x = x.unsqueeze(3).contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x, weight.unsqueeze(3), bias, padding=(padding, 0), groups=groups).squeeze(3)
+    # the same with gradients and without, or checkpointing would go on from other numbers than it has recomputed
+    x = x.unsqueeze(3)
+    if x.device.type == 'cpu':  # whose gradients are twice as fast in this order
+        x = x.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight.unsqueeze(3), bias, padding=(weight.shape[2] // 2, 0), groups=x.shape[1]).squeeze(3)
