@@ -74,13 +74,13 @@ def print_results(results, about):
     """The table, and what it was measured on."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(Column('', no_wrap=True), *(Column(head, justify='right', no_wrap=True) for head in (
-        'with part /\nstock', '95% of the\nmedian', '10th to 90th\npercentile', 'literal /\nstock', 'ms:\nstock',
-        'GMACs\nratio', 'turns')), show_lines=True)
+        'with part /\nstock', '95% of the\nmedian', '10th to 90th\npercentile', 'ms:\nstock', 'GMACs\nratio', 'turns')),
+                  show_lines=True)
     for result in results:
         ratio, (lower, upper), literal = result.ratio, result.between, result.literal_ratio
         table.add_row(f'{result.part} in {result.title}\n{"training step" if result.training else "inference"}',
-                      f'{ratio.median:.3f}', f'{lower:.3f} to {upper:.3f}', f'{ratio.lower:.3f} to {ratio.upper:.3f}',
-                      f'{literal.median:.3f}' if literal else '',
+                      f'{ratio.median:.3f}' + (f'\nliteral {literal.median:.3f}' if literal else ''),
+                      f'{lower:.3f} to {upper:.3f}', f'{ratio.lower:.3f} to {ratio.upper:.3f}',
                       f'{statistics.median(result.stock) * 1000:.4g}',
                       '' if result.training else f'{result.macs[1] / result.macs[0]:.3f}', str(len(result.stock)))
     console.print(table)
