@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from .checks import check_flags, check_number, check_option, check_pair, check_whole
 from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
 from .half_precision import saturate
+from .memory_format import in_format_of
 from .older_torch import RMSNorm
 from .token_linear import TokenLinear
 from .tracing import is_overwritable
@@ -190,7 +191,7 @@ class FINE(nn.Module):
         if self.attention == 'window':  # before the projections: Table 3's FLOPs count keys and values on the low grid
             high_pooled = F.interpolate(high_pooled, size=low_pooled.shape[2:])
         tokens = self.interact(low_pooled, high_pooled)
-        coarse = tokens.transpose(1, 2).unflatten(2, low_pooled.shape[2:])
+        coarse = in_format_of(tokens.unflatten(1, low_pooled.shape[2:]).permute(0, 3, 1, 2), low)
         return F.interpolate(coarse, size=low.shape[2:], mode='bilinear', align_corners=False)  # Eq. 8
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
@@ -198,9 +199,7 @@ class FINE(nn.Module):
         modulation = self.modulation_map(low, high)
         if self.modulation == 'none':
             return modulation
-        if self.modulation == 'direct':
-            return saturate(low * modulation, low.dtype)
-        place = None
-        if is_overwritable() and (modulation.dtype, modulation.stride()) == (low.dtype, low.stride()):
-            place = modulation  # fresh memory costs more than the product
-        return saturate(torch.addcmul(low, low, modulation, out=place), low.dtype)  # Eq. 9
+        if self.modulation == 'residual':
+            modulation.add_(1)  # Eq. 9, low * M + low, as one product: its gradients take two passes, not three to five
+        place = modulation if is_overwritable() and modulation.dtype == low.dtype else None
+        return saturate(torch.mul(low, modulation, out=place), low.dtype)  # fresh memory costs more than the product

@@ -27,9 +27,10 @@ def token_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     Returns:
         (B, N, D).
     """
-    usable = HAS_ONEDNN and x.device.type == 'cpu' and x.dtype == torch.float32 and x.is_contiguous() and x.numel()
-    if is_traced() or not usable:  # of tokens in another order the convolution would give some in that order too
+    usable = HAS_ONEDNN and x.device.type == 'cpu' and x.dtype == torch.float32 and x.numel()
+    if is_traced() or not usable:
         return F.linear(x, weight, bias)
+    x = x.contiguous()  # the convolution gives tokens in the order that it takes, and is worth a copy
     row = x.reshape(1, 1, -1, x.shape[2]).permute(0, 3, 1, 2)  # (1, C, 1, B*N)
     return F.conv2d(row, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(*x.shape[:2], -1)
 

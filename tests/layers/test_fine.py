@@ -48,6 +48,15 @@ def test_inference_works_in_place_on_nothing_but_its_own(k, order):
     assert torch.equal(low, given[0]) and torch.equal(high, given[1])
 
 
+@pytest.mark.parametrize('order', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('images', [1, 2])
+@pytest.mark.parametrize('ffn_ratio', [0, 2])
+def test_the_modulation_map_has_the_low_maps_order_in_memory(ffn_ratio, images, order):
+    low, high = torch.randn(images, 8, 12, 10), torch.randn(images, 8, 6, 5)
+    low, high = (x.contiguous(memory_format=order) for x in (low, high))
+    assert FINE(8, ffn_ratio=ffn_ratio).modulation_map(low, high).stride() == low.stride()
+
+
 def test_modulations():
     low, high = maps(16, (7, 9), (4, 5))
     layer = FINE(16).double()
