@@ -11,9 +11,9 @@ Beside the paper's text:
   its parameter and operation counts (Table 4) ask for together, with norm and activation after MobileViT;
 * ``tokens_per_part`` lets the number of parts grow with the image, so that the cost stays linear in its pixels; the
   paper's two parts are meant for the 1,940 tokens of an SSD300;
-* the 1x1 convolutions are products with tokens, which makes tokens of maps, and maps of tokens, at no cost; parts go
-  through all blocks a few at a time, and without gradients few tensors are as long as the sequence, so that on a CPU
-  the cost of a token hardly grows with the image: fresh memory is dear there;
+* the 1x1 convolutions are products with tokens, which makes tokens of maps, and maps of tokens, at little cost; parts
+  go through all blocks a few at a time, and without gradients few tensors are as long as the sequence, so that on a
+  CPU the cost of a token hardly grows with the image: fresh memory is dear there;
 * ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
 """
 from collections.abc import Callable, Iterable, Sequence
@@ -65,8 +65,7 @@ class Block(nn.Module):
 class LocalFeatures(nn.Module):
     """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1).
 
-    (B, C_i, H, W) -> tokens (B, H*W, C). The Conv1x1 is a product of matrices, which takes its input either way
-    round: to turn a map into tokens by itself would cost more than the product where the map is large.
+    (B, C_i, H, W) -> tokens (B, H*W, C).
     """
 
     def __init__(self, in_channels: int, channels: int, norm: Callable | None, act: Callable[[], nn.Module]):
@@ -80,8 +79,8 @@ class LocalFeatures(nn.Module):
         return normalize(self.norm, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.normalize(self.conv3x3(x))).flatten(2).transpose(1, 2)  # (B, H*W, C_i)
-        return F.linear(x, self.conv1x1.weight.flatten(1), self.conv1x1.bias)
+        x = self.act(self.normalize(self.conv3x3(x)))
+        return token_linear(x.flatten(2).transpose(1, 2), self.conv1x1.weight.flatten(1), self.conv1x1.bias)
 
 
 class CFSAM(nn.Module):
