@@ -47,9 +47,10 @@ def parse_args():
     parser.add_argument('--only', default='', metavar='TEXT', help='cases that have this in their title')
     parser.add_argument('--dtype', choices=DTYPES, default='fp32', help='of parameters and maps (default: %(default)s)')
     parser.add_argument('--inference-only', action='store_true', help='time no training step')
-    parser.add_argument('--compile', action='store_true', help='time the layer under torch.compile in the same turns')
-    parser.add_argument('--scaling', action='store_true',
-                        help='time CFSAM and CLA at growing sizes instead, for each pixel')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--compile', action='store_true', help='time the layer under torch.compile in the same turns')
+    what.add_argument('--scaling', action='store_true',
+                      help='time CFSAM and CLA at growing sizes instead, for each pixel')
     parser.add_argument('--turns', type=int, default=40, metavar='N',
                         help='how often each is timed (default: %(default)s)')
     parser.add_argument('--budget', type=float, default=20, metavar='SECONDS',
@@ -89,18 +90,19 @@ def run(args):
 
 def run_scaling(args):
     from mmxattn.analysis.environment import clock_mhz, environment
-    from mmxattn.analysis.layer_benchmark import PASSES, bench_scaling
+    from mmxattn.analysis.layer_benchmark import GROWTHS, PASSES, bench_scaling, select
 
+    growths = select(args.layers, args.only, GROWTHS)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     about, results = dict(environment('mmxattn'), clock_mhz=clock_mhz(), dtype=args.dtype), []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(Column('', no_wrap=True), *(Column(head, justify='right') for head in (
         'side', 'ms', 'time a pixel /\nsmallest', 'MiB', 'memory a pixel /\nsmallest')))
     try:
-        timings = bench_scaling(device=device, dtype=DTYPES[args.dtype], training=not args.inference_only,
+        timings = bench_scaling(growths, device, dtype=DTYPES[args.dtype], training=not args.inference_only,
                                 turns=args.turns, budget=args.budget, say=lambda what: print(what, file=sys.stderr))
         for grown in recorded(timings, results, args.json, environment=about):
-            table.add_row(f'{grown.layer}\n{PASSES[grown.training]}', str(grown.side),
+            table.add_row(f'{grown.layer} {grown.title}\n{PASSES[grown.training]}', str(grown.side),
                           f'{statistics.median(grown.seconds) * 1000:.4g}', spread_text(grown.time_per_pixel),
                           f'{grown.memory / 2**20:.1f}', f'{grown.memory_per_pixel:.2f}')
     finally:

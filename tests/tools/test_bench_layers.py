@@ -55,6 +55,8 @@ def test_one_case(tmp_path):
     (('--layers', 'ABC'), "no layer 'ABC' to time: take some of SCSA, FINE, CFSAM, CLA"),
     (('--json', 'absent/layers.json'), 'no folder absent'),
     (('--scaling', '--json', 'absent/layers.json'), 'no folder absent'),
+    (('--scaling', '--layers', 'SCSA'), "no layer 'SCSA' to time: take some of CFSAM, CLA"),
+    (('--scaling', '--layers', 'CLA', '--only', 'levels 3'), 'levels 1 and 4, patch_size=1'),
     (('--scaling', '--turns', 0), 'turns=0 must be at least 1'),
 ])
 def test_what_cannot_be_timed_is_a_sentence(arguments, told):

@@ -130,24 +130,28 @@ def cla_cases():
 LAYERS = dict(SCSA=scsa_cases, FINE=fine_cases, CFSAM=cfsam_cases, CLA=cla_cases)
 
 
-def select(layers=None, only=''):
+def select(layers=None, only='', cases=None):
     """The cases of some layers.
 
     Args:
-        layers (Sequence[str], optional): Keys of ``LAYERS``; all by default.
+        layers (Sequence[str], optional): Their names; all by default.
         only (str): Text that a case's title has to hold.
+        cases (Sequence[Case | Growth], optional): What to choose from; by default what ``LAYERS`` makes.
 
     Returns:
-        list[Case]: In the order of ``layers``.
+        list[Case | Growth]: In the order of ``layers``.
 
     Raises:
         ValueError: There is no such layer, or no such case.
     """
-    layers = layers or list(LAYERS)
+    if cases is None:
+        cases = [case for make in LAYERS.values() for case in make()]
+    there = list(dict.fromkeys(case.layer for case in cases))
+    layers = layers or there
     for name in layers:
-        if name not in LAYERS:
-            raise ValueError(f'There is no layer {name!r} to time: take some of {", ".join(LAYERS)}.')
-    cases = [case for name in layers for case in LAYERS[name]()]
+        if name not in there:
+            raise ValueError(f'There is no layer {name!r} to time: take some of {", ".join(there)}.')
+    cases = [case for name in layers for case in cases if case.layer == name]
     found = [case for case in cases if only in case.title]
     if not found:
         titles = '\n  '.join(case.title for case in cases)

@@ -18,19 +18,21 @@ class Growth:
     """A layer at sizes of the image.
 
     Attributes:
-        layer: Its name and settings.
+        layer: Key of ``LAYERS``.
+        title: Its settings, for people.
         sides: Sides of square images in pixels, the smallest first.
         build: Makes the module and a tuple of its inputs for a side.
     """
 
     layer: str
+    title: str
     sides: tuple
     build: Callable
 
 
 GROWTHS = [
-    Growth('CFSAM, tokens_per_part=1024', (320, 640, 1280), cfsam),
-    *(Growth(f'CLA levels {fine} and {coarse}, patch_size=1', (256, 512, 1024),
+    Growth('CFSAM', 'tokens_per_part=1024', (320, 640, 1280), cfsam),
+    *(Growth('CLA', f'levels {fine} and {coarse}, patch_size=1', (256, 512, 1024),
              partial(cla, fine=fine, coarse=coarse, patch_size=1)) for fine, coarse in ((2, 3), (1, 4))),
 ]
 
@@ -40,7 +42,7 @@ class Grown:
     """What a size took in one pass.
 
     Attributes:
-        layer: The layer's.
+        layer, title: As in :class:`Growth`.
         side: Side of the image.
         training: As in :class:`mmxattn.analysis.layer_benchmark.Result`.
         seconds: One a turn.
@@ -51,6 +53,7 @@ class Grown:
     """
 
     layer: str
+    title: str
     side: int
     training: bool
     seconds: list
@@ -95,7 +98,7 @@ def bench_scaling(growths=GROWTHS, device='cpu', dtype=torch.float32, training=T
     for growth in growths:
         for backward in (False, True) if training else (False, ):
             if say:
-                say(f'{growth.layer}, {PASSES[backward]}')
+                say(f'{growth.layer} {growth.title}, {PASSES[backward]}')
             functions = []
             for side in growth.sides:
                 module, _, _, calling = passing(partial(growth.build, side), device, dtype, backward)
@@ -103,4 +106,5 @@ def bench_scaling(growths=GROWTHS, device='cpu', dtype=torch.float32, training=T
             memory = [peak_memory(function, device) for function in functions]
             seconds = speed.interleave(functions, turns, 1, budget, speed.timer_for(device), LEAST)
             for side, own, held in zip(growth.sides, seconds, memory):
-                yield Grown(growth.layer, side, backward, own, seconds[0], held, growth.sides[0], memory[0])
+                yield Grown(growth.layer, growth.title, side, backward, own, seconds[0], held, growth.sides[0],
+                            memory[0])
