@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_channels, check_flags, check_maps, check_number, check_option, check_whole
-from .memory_format import in_format_of
+from .memory_format import in_format_of, to_map, to_tokens
 from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
 from .tracing import ceil_div, is_overwritable, is_traced, known_equal, split
@@ -80,7 +80,7 @@ class LocalFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.normalize(self.conv3x3(x)))
-        return token_linear(x.flatten(2).transpose(1, 2), self.conv1x1.weight.flatten(1), self.conv1x1.bias)
+        return token_linear(to_tokens(x), self.conv1x1.weight.flatten(1), self.conv1x1.bias)
 
 
 class CFSAM(nn.Module):
@@ -210,8 +210,8 @@ class CFSAM(nn.Module):
         sizes = [x.shape[2:] for x in maps]
         lengths = [height * width for height, width in sizes]
         tokens = join((extract(x) for extract, x in zip(self.local, maps)), sum(lengths), dim=1)  # Eq. 1: (B, N, C)
-        levels = split(self.relate(tokens).transpose(1, 2), lengths, dim=2)
-        out = [restore(x.unflatten(2, size)) for restore, x, size in zip(self.restore, levels, sizes)]
+        levels = split(self.relate(tokens), lengths, dim=1)
+        out = [restore(to_map(x, size)) for restore, x, size in zip(self.restore, levels, sizes)]
         return [x + y if self.residual else in_format_of(y, like=x) for x, y in zip(maps, out)]
 
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from .checks import check_flags, check_map, check_option, check_whole
 from .half_precision import map_dtype, saturate, without_autocast
-from .memory_format import in_format_of
+from .memory_format import in_format_of, to_tokens
 from .tracing import ceil_div, is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
@@ -56,7 +56,7 @@ def pad_to_patches(x: Tensor, size: int) -> Tensor:
 def to_patches(x: Tensor, size: int) -> Tensor:
     """phi: (B, C, H, W) -> (B, C, N, d*d), patches row by row, zero-padded on the right and at the bottom."""
     if size == 1:
-        return x.flatten(2).unsqueeze(3)
+        return to_tokens(x).transpose(1, 2).unsqueeze(3)
     x = pad_to_patches(x, size).unflatten(3, (-1, size)).unflatten(2, (-1, size))  # (B, C, H/d, d, W/d, d)
     return x.transpose(3, 4).flatten(4, 5).flatten(2, 3)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .checks import check_flags, check_number, check_option, check_pair, check_whole
 from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
 from .half_precision import saturate
-from .memory_format import in_format_of
+from .memory_format import in_format_of, to_map, to_tokens
 from .older_torch import RMSNorm
 from .token_linear import TokenLinear
 from .tracing import is_overwritable
@@ -171,7 +171,7 @@ class FINE(nn.Module):
 
     def interact(self, low: Tensor, high: Tensor) -> Tensor:
         """Cross-level attention between the tokens of two maps -> the coarse modulation map, as tokens (B, N, C)."""
-        low_tokens, high_tokens = (x.flatten(2).transpose(1, 2) for x in (low, high))
+        low_tokens, high_tokens = to_tokens(low), to_tokens(high)
         queries, keys = low_tokens, high_tokens
         if self.position_embedding:
             queries = queries + sine_position_embedding(low.shape[2], low.shape[3], self.channels, like=low)
@@ -191,7 +191,7 @@ class FINE(nn.Module):
         if self.attention == 'window':  # before the projections: Table 3's FLOPs count keys and values on the low grid
             high_pooled = F.interpolate(high_pooled, size=low_pooled.shape[2:])
         tokens = self.interact(low_pooled, high_pooled)
-        coarse = in_format_of(tokens.unflatten(1, low_pooled.shape[2:]).permute(0, 3, 1, 2), low)
+        coarse = in_format_of(to_map(tokens, low_pooled.shape[2:]), low)
         return F.interpolate(coarse, size=low.shape[2:], mode='bilinear', align_corners=False)  # Eq. 8
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ class _AxisMeans(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return (*_means(x), x)
+        return (*_means(x), x.detach())  # of x itself autograd makes a view, with other strides for one image
 
     @staticmethod
     @once_differentiable

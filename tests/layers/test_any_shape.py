@@ -1,6 +1,7 @@
 """Any batch, any height and width from 1 up, any order in memory, with and without gradients: the same numbers."""
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,3 +100,24 @@ def test_maps_leave_in_the_order_they_came_in(part, order):
 def test_a_map_of_one_pixel_has_any_order_and_is_not_copied():
     x = torch.randn(2, 8, 1, 1)
     assert in_format_of(x, like=torch.randn(2, 8, 1, 1)).data_ptr() == x.data_ptr()
+
+
+@PARTS
+@pytest.mark.parametrize('order', [torch.contiguous_format, torch.channels_last])
+def test_an_image_alone_has_the_gradients_that_it_has_in_a_batch(part, order):
+    """Between batch norms of the host, which read a gradient by its strides."""
+    found = []
+    for images in (slice(0, 2), slice(0, 1)):
+        call, maps = part.build(), part.maps(((9, 7), (4, 5)))
+        maps = [x[images].contiguous(memory_format=order).requires_grad_() for x in maps]
+        outs = call([batch_norm(x) for x in maps])
+        found.append(torch.autograd.grad(sum(batch_norm(x)[:1].square().sum() for x in outs), maps))
+    for batch, alone in zip(*found):
+        assert torch.allclose(batch[:1], alone, rtol=1e-3, atol=1e-3 * batch.abs().max())
+
+
+def batch_norm(x):
+    """As in inference, of statistics that differ between channels."""
+    torch.manual_seed(0)
+    mean, variance = torch.randn(x.shape[1]), torch.rand(x.shape[1]) + 0.5
+    return F.batch_norm(x, mean, variance)

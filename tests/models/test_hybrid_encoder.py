@@ -175,3 +175,14 @@ def test_wrong_widths_and_inputs_are_named():
         RTDETRHybridEncoder(CHANNELS, 18, encoder_cfg(18))
     with pytest.raises(ValueError, match=r'got 2 levels; in_channels=\[.*\] asks for 3'):
         neck()(inputs()[1:])
+
+
+@pytest.mark.parametrize('kind', [RTDETRHybridEncoder, FINEHybridEncoder, MGCHybridEncoder])
+def test_an_image_alone_has_the_gradients_that_it_has_in_a_batch(kind):
+    found = []
+    for images in (slice(0, 2), slice(0, 1)):
+        maps = [x[images].clone().requires_grad_() for x in inputs()]
+        outs = neck(kind).eval()(maps)
+        found.append(torch.autograd.grad(sum(x[:1].square().sum() for x in outs), maps))
+    for batch, alone in zip(*found):
+        assert torch.allclose(batch[:1], alone, rtol=1e-3, atol=1e-3 * batch.abs().max())

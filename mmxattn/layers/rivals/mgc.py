@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_channels, check_maps, check_whole
+from ..memory_format import to_tokens
 
 __all__ = ['MGC']
 
@@ -59,7 +60,7 @@ class MGC(nn.Module):
         gathered = []
         for attend, features, x in zip(self.attend, self.features, inputs):
             where = attend(x).flatten(2).softmax(2)  # (B, descriptors, N)
-            gathered.append(where @ features(x).flatten(2).transpose(1, 2))  # (B, descriptors, C)
+            gathered.append(where @ to_tokens(features(x)))  # (B, descriptors, C)
         descriptors = torch.stack(gathered).mean(0)
         return descriptors + self.mix(descriptors)
 

@@ -5,6 +5,8 @@ from typing import Any
 from mmengine.model import update_init_info
 from torch import Tensor, nn
 
+from ...layers.memory_format import to_map, to_tokens
+
 __all__ = ['PlacedPlugins', 'PluginHook']
 
 
@@ -61,8 +63,7 @@ class PluginHook:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f'WithPlugins: {self.name!r} has {got} and hw_shape={shape}; a plugin needs a map '
                              '(B, C, H, W), or tokens (B, H*W, C) of a module that is called with their hw_shape.')
-        x = x.transpose(1, 2).unflatten(2, tuple(shape))  # (B, C, H, W)
-        return self.plugin(x).flatten(2).transpose(1, 2)  # (B, H*W, C)
+        return to_tokens(self.plugin(to_map(x, shape)))
 
 
 class PlacedPlugins(nn.Module):

@@ -8,6 +8,7 @@ from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.detectors import DINO, DeformableDETR
 from torch import Tensor, nn
 
+from ...layers.memory_format import to_tokens
 from ...registry import MODELS
 from .rtdetr_decoder import RTDETRTransformerDecoder
 
@@ -74,7 +75,7 @@ class RTDETR(DINO):
                              f'{len(self.memory_proj)}.')
         maps = [project(x) for project, x in zip(self.memory_proj, mlvl_feats)]
         shapes = [tuple(x.shape[2:]) for x in maps]
-        memory = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)  # (B, tokens, C)
+        memory = torch.cat([to_tokens(x) for x in maps], 1)  # (B, tokens, C)
         masks = self.padding_masks(memory, shapes, batch_data_samples)
         if masks is None:
             memory_mask, valid_ratios = None, memory.new_ones(len(memory), len(maps), 2)

@@ -11,6 +11,7 @@ from ...layers.arguments import arguments_told
 from ...layers.checks import check_channels, check_levels, check_number, check_whole
 from ...layers.csp_rep import CSPRepLayer
 from ...layers.fine import sine_position_embedding
+from ...layers.memory_format import to_map, to_tokens
 from ...layers.rep_vgg import ConvNorm, RepVGGBlock
 from ...registry import MODELS
 from .alignment import AlignCfg, align, build_aligners
@@ -91,8 +92,8 @@ class RTDETRHybridEncoder(BaseModule):
     def attend(self, x: Tensor) -> Tensor:
         """Self-attention between all pixels of a map (AIFI): (B, C, H, W) -> (B, C, H, W)."""
         position = sine_position_embedding(x.shape[2], x.shape[3], x.shape[1], like=x)
-        tokens = self.encoder(x.flatten(2).transpose(1, 2), query_pos=position, key_padding_mask=None)  # (B, H*W, C)
-        return tokens.transpose(1, 2).reshape(x.shape)
+        tokens = self.encoder(to_tokens(x), query_pos=position, key_padding_mask=None)  # (B, H*W, C)
+        return to_map(tokens, x.shape[2:])
 
     def top_down(self, maps: list[Tensor]) -> list[Tensor]:
         """Fuse each level with the one above, from the top; of the upper one goes on what its 1x1 convolution gives."""
