@@ -23,6 +23,7 @@ from mmcv_wheel import check_tools, mmcv_wheel, probe, stored_wheel
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = 'torch==2.13.0'
+TRITON = 'triton==3.9.0'
 # `python` and `python3` of one installation are one Python, an environment on top of it is another.
 THIS_PYTHON = dict(python=sys.executable, prefix=sys.prefix, version=sys.version)
 
@@ -146,6 +147,7 @@ class Environment:
         self.pip(self.stack.mim, '--no-deps', self.stack.mim, lock=lock)
         self.pip('grad-cam', '--no-deps', '-r', here / 'environment' / 'no-deps.txt', lock=lock)
         self.lay_torchvision(facts['torch'], lock)
+        self.lay_triton(lock)
         self.lay_headless_opencv(lock)
         wheel = mmcv_wheel(self.python, facts, self.stack.mmcv)
         if self.stack.mmcv.split('==')[1] != self._version(self.stack.mmcv) or not self._from(wheel):
@@ -178,6 +180,11 @@ class Environment:
         file = self.site_packages() / 'torchvision' / 'extension.py'
         if file.exists() and not _works(self.python, 'import torchvision'):
             file.write_text(file.read_text() + DECLARE_OPERATORS)
+
+    def lay_triton(self, lock: int) -> None:
+        """Install Triton where torch, as a CPU build, has brought none: tests interpret the kernels with it."""
+        if sys.platform == 'linux' and not _works(self.python, 'import triton'):
+            self.pip(TRITON, '--no-deps', TRITON, lock=lock)
 
     def show_to_mim(self) -> None:
         """openmim looks for PACKAGE/.mim beside the package's metadata, where an editable install puts no package."""

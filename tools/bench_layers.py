@@ -145,7 +145,8 @@ def spread_text(spread):
 
 def mib(forms, what):
     """One quantity of ours, and below it of the literal form."""
-    return '\n'.join('-' if form is None else f'{getattr(form, what) / 2**20:.1f}' for form in forms)
+    amounts = [form and getattr(form, what) for form in forms]
+    return '\n'.join('-' if amount is None else f'{amount / 2**20:.1f}' for amount in amounts)
 
 
 if __name__ == '__main__':

@@ -60,6 +60,7 @@ SCSA = dict(stock=FASTER_RCNN, ours='scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py', 
             literal=(layers.SCSA, literal.scsa))
 HOSTS = [
     Host('SCSA', 'ResNet-50, 224x224, 8 images', shape=(224, 224), batch_size=8, **SCSA),
+    Host('SCSA', 'ResNet-50, 224x224, 32 images', shape=(224, 224), batch_size=32, **SCSA),
     Host('SCSA', 'ResNet-50, 800x1344', shape=(800, 1344), **SCSA),
     Host('FINE', 'Faster R-CNN R50-FPN, 800x1333', FASTER_RCNN, 'fine/faster-rcnn_r50_fine-fpn_1x_coco.py',
          {'model.neck.zero_init': True}),

@@ -6,7 +6,8 @@ A spatial part, SMSA, gates each row and each column of a map by what 1-D convol
 a channel part, PCSA, gates each channel by self-attention between the channels of the map so gated.
 
 Beside the paper's text:
-* one gated map is made, and all three gates are multiplied into it in place (``gated_maps.py``);
+* one gated map is made, and all three gates are multiplied into it in place (``gated_maps.py``); on a GPU with Triton
+  kernels go over the map as often as they must (``fused_scsa.py``);
 * the four convolutions are one, and so are both axes, as one sequence; the depthwise 1x1 convolutions of Eq. 10 are
   products with a scale a channel;
 * the ablations of Table 1 are arguments; where it does not say how one is done, the argument's text does;
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_flags, check_map, check_option, check_whole
+from .fused_scsa import fused_scsa
 from .gated_maps import axis_means, gate_and_pool, gate_channels
 from .group_norm import GroupNorm
 from .small_batch import normalize
@@ -102,6 +104,10 @@ class SCSA(nn.Module):
         self.limit = 2 if zero_init else 1  # of a gate; a logit of 0 then leaves the map alone
         self.spatial, self.channel, self.channel_first = spatial, channel, channel_first
         self.shared = shared
+        self.kernel_sizes = tuple(kernel_sizes)
+        # none of the ablations, whatever the sizes
+        self.as_published = (spatial and channel and not channel_first and shared and norm == 'GN' and not norm_first
+                             and num_heads == 1 and scale == 'channels')
         self.norm_before, self.norm_after = norm is not None and norm_first, norm is not None and not norm_first
         self.num_heads = num_heads
         self.scale = scale
@@ -195,6 +201,9 @@ class SCSA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_map(self, x, self.channels)
+        fused = fused_scsa(self, x)
+        if fused is not None:
+            return fused
         if self.channel_first:
             return self.smsa(self.pcsa(x))
         if not (self.spatial and self.channel):

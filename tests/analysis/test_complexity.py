@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mmxattn.analysis.complexity import Complexity, complexity, count_macs
 from mmxattn.analysis.recipe import build_model, load_recipe
 from mmxattn.analysis.second_count import SecondCount
+from mmxattn.layers import fused_scsa
 
 
 def stock(package, name):
@@ -22,6 +23,12 @@ def test_convolution():
     conv = nn.Conv2d(6, 8, (3, 5), stride=2, padding=(1, 2), groups=2)
     image = torch.randn(2, 6, 9, 13)
     assert count_macs(lambda: conv(image)) == 2 * 5 * 7 * 8 * (6 // 2) * 3 * 5
+
+
+def test_kernels_are_off_while_operators_are_counted():
+    states = []
+    count_macs(lambda: states.append(fused_scsa._switched_off))
+    assert states == [True] and not fused_scsa._switched_off
 
 
 def test_linear():

@@ -87,7 +87,7 @@ def test_a_literal_form_takes_its_turn(quick, monkeypatch):
 
 
 def test_the_literal_form_computes_the_same():
-    host = select('ResNet-50, 224')[0]
+    host = select('224x224, 8 images')[0]
     _, (_, ours) = build(host, 'cpu')
     ours.eval()
     literal = literally(ours, *host.literal)

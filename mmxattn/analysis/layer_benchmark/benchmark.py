@@ -26,7 +26,8 @@ class Measured:
     Attributes:
         seconds: One a turn.
         memory: Peak bytes beside parameters and inputs.
-        bytes_moved: Bytes that its operators read and write; None where they are not seen, under torch.compile.
+        bytes_moved: Bytes that its operators read and write; None where they are not seen, under torch.compile and in
+            kernels of our own.
     """
 
     seconds: list
@@ -160,11 +161,13 @@ def _measure(case, rates, device, dtype, training, turns, budget, compiled):
             del functions['compiled']
             notes.append(f'torch.compile: {in_one_line(failure)}')
 
+    necessary = _necessary_bytes(case.training if training else case.inference, module, inputs, outputs, training)
     moved = {name: bytes_moved(function) for name, function in functions.items() if name != 'compiled'}
+    # what moves less than it must is no operator, and is not seen
+    moved = {name: total for name, total in moved.items() if total >= necessary}
     memory = {name: peak_memory(function, device) for name, function in functions.items()}
     seconds = speed.interleave(list(functions.values()), turns, 3, budget, speed.timer_for(device), LEAST)
     measured = {name: Measured(own, memory[name], moved.get(name)) for name, own in zip(functions, seconds)}
-    necessary = _necessary_bytes(case.training if training else case.inference, module, inputs, outputs, training)
     given = tree_map(torch.detach, inputs)  # PyTorch's counter stumbles over views of what wants a gradient
     macs = count_macs(lambda: module(*given)) * (3 if training else 1)  # each product has two gradients
     return Result(case.layer, case.title, training, measured['ours'], measured.get('literal'),

@@ -49,6 +49,13 @@ def test_what_is_told_of_a_case():
     assert told['speed_up']['median'] == inference.speed_up.median and told['compiled_speed_up'] is None
 
 
+def test_bytes_that_are_not_seen_are_not_told(monkeypatch):
+    seen = iter((MAP, 40 * MAP))  # ours, in a kernel of its own, and the literal form
+    monkeypatch.setattr(benchmark, 'bytes_moved', lambda function: next(seen))
+    result, = bench(SCSA_CASE, training=False)
+    assert result.ours.bytes_moved is None and result.literal.bytes_moved == 40 * MAP
+
+
 def test_inference_alone():
     result, = bench(SCSA_CASE, training=False)
     assert not result.training
