@@ -60,8 +60,8 @@ def test_every_argument_that_there_are_kernels_for(arguments):
     assert_agrees(*layer_and_map((2, 12, 11, 10), **arguments))
 
 
-@settings(deadline=None, max_examples=8)
-@given(st.integers(1, 2), st.integers(2, 4), st.integers(1, 20), st.integers(1, 20))
+@settings(deadline=None, max_examples=6)
+@given(st.integers(1, 2), st.integers(2, 3), st.integers(1, 20), st.integers(1, 20))
 def test_any_shape(batch, members, height, width):
     assert_agrees(*layer_and_map((batch, 4 * members, height, width)))
 
@@ -74,14 +74,14 @@ def test_however_maps_are_dealt_out(tile, together, monkeypatch):
     monkeypatch.setattr(fused_scsa, 'SHARE', 8)
     fused_scsa._plan.cache_clear()
     try:
-        assert_agrees(*layer_and_map((2, 8, 12, 9)))
+        assert_agrees(*layer_and_map((1, 8, 12, 9)))
     finally:
         fused_scsa._plan.cache_clear()
 
 
 @pytest.mark.skipif(DEVICE == 'cuda', reason='kernels on a GPU compute in single precision')
 def test_gradients_by_finite_differences():
-    layer, x = layer_and_map((1, 8, 9, 8))
+    layer, x = layer_and_map((1, 4, 8, 5))
     names, parameters = zip(*layer.named_parameters())
 
     def form(x, *parameters):
@@ -126,7 +126,7 @@ def test_a_map_that_begins_anywhere_in_memory():
 
 
 def test_gradients_that_nobody_wants():
-    layer, x = layer_and_map((2, 8, 9, 5))
+    layer, x = layer_and_map((1, 4, 9, 5))
     right = output_and_gradients(fused_scsa.run, layer, x)[2:]
     y = fused_scsa.run(layer, x.detach())
     weights = torch.linspace(-1, 1, y.numel(), device=DEVICE).to(y.dtype).view(y.shape)
