@@ -37,7 +37,9 @@ def recipe(part: str, stock: str = FCOS) -> Config:
     if part == 'fine':
         config.model.neck.type = 'FINEFPN'
     if part == 'scsa':
-        config.model.backbone.plugins = [dict(cfg=dict(type='SCSA'), position='after_conv2')]
+        # not in the first stage: of two channels a group norm leaves next to nothing of what sets them apart
+        config.model.backbone.plugins = [
+            dict(cfg=dict(type='SCSA'), stages=(False, True, True, True), position='after_conv2')]
     if part == 'cfsam':
         neck = dict(type='CFSAMNeck', in_channels=[32] * 5, channels=32, depth=2, tokens_per_part=128, norm_cfg=GN)
         config.model.neck = [config.model.neck, neck]

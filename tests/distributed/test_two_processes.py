@@ -33,10 +33,13 @@ def test_same_weights_as_one_process_with_both_their_images(found, alone, part):
     before, after, steps = alone(part)
     assert steps == two_processes.STEPS
     own = two_processes.rates(part)
-    for name in own:  # each tensor of the part has learnt, fifty times what two processes and one may differ
-        assert (after[name] - before[name]).abs().max() > 5e-4, name
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in own}
+    assert min(moved.values()) > 5e-4  # each tensor of the part has learnt
+    host = after.keys() - own.keys()
     for process in found:
-        assert difference(after, process[part]) < 1e-5
+        assert difference({name: after[name] for name in host}, {name: process[part][name] for name in host}) < 1e-5
+        for name in own:  # at its own rate rounding that reaches the other side of a ReLU is 1e-5 and more
+            assert difference({name: after[name]}, {name: process[part][name]}) < moved[name] / 50, name
 
 
 def test_sigterm_at_one_process_stops_both_and_both_go_on(found):

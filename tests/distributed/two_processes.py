@@ -41,14 +41,22 @@ class Sigterm(Hook):
 
 
 def own_gradients(part: str) -> dict:
-    """The gradient of each tensor of the part in its host, from one batch that is the same in every process."""
+    """The greatest gradient in each tensor of the part in its host, from batches that are the same in every process.
+
+    From all that a run sees: what one batch happens to give is next to nothing for some tensors, and much later on.
+    """
     config = recipe(part)
     model = recipes.build(config)
     images = Runner.build_dataloader(config.train_dataloader).dataset
-    recipes.loss(model, pseudo_collate([images[number] for number in range(IMAGES)])).backward()
     units = tuple(f'{name}.' for name, module in model.named_modules() if type(module).__name__ in NEW[part])
     assert units
-    return {name: p.grad for name, p in model.named_parameters() if name.startswith(units)}
+    greatest = {name: 0. for name, _ in model.named_parameters() if name.startswith(units)}
+    for first in range(0, STEPS * IMAGES, IMAGES):
+        model.zero_grad()
+        recipes.loss(model, pseudo_collate([images[first + number] for number in range(IMAGES)])).backward()
+        for name in greatest:
+            greatest[name] = max(greatest[name], float(model.get_parameter(name).grad.abs().max()))
+    return greatest
 
 
 @cache
@@ -58,7 +66,7 @@ def rates(part: str) -> dict:
     Its gradients may be a thousandth of the host's: at one rate for all, an error in them would not be seen in the
     weights. The bias of FINE's keys is left out: it is the same for all keys, and softmax takes it away.
     """
-    return {name: MOVE / (LR * float(gradient.abs().max())) for name, gradient in own_gradients(part).items()
+    return {name: MOVE / (LR * gradient) for name, gradient in own_gradients(part).items()
             if not name.endswith('k_proj.bias')}
 
 
