@@ -1,4 +1,4 @@
-"""SCSA on a GPU: the kernels of ``scsa_kernels.py`` in turn, five of them forward and five backward.
+"""SCSA on a GPU: the kernels of ``scsa_kernels.py`` in turn, three to five of them forward and five backward.
 
 As operators one after another SCSA is about forty launches, most of them of next to nothing, and goes over its map
 nine times. Here it goes over it as often as it must. The numbers are those of the plain form in ``scsa.py`` but for
@@ -24,19 +24,24 @@ if TYPE_CHECKING:
 __all__ = ['fused_scsa', 'run', 'without_kernels']
 
 OLDEST_GPU = (8, 0)  # compute capability: Ampere
+EARLY_GPU = (9, 0)  # from Hopper on a launch need not wait for the kernel ahead to end; what is launched waits
 OLDEST_TRITON = (3, 6)  # whose compiled kernels take all arguments in order, constants included
 
 # How much a program takes and how much each of its threads, as an H200 is fastest.
 TILE, OF_FEW = (1024, 16), (8192, 32)  # pixels of a map: where there are MANY maps, and where there are not
 MANY = 512
 TOGETHER = 2048  # pixels of several small maps
-BANDS, A_THREAD = 2048, 16  # pixels of rows of windows
+BANDS, A_THREAD = 4096, 32  # pixels of rows of windows
 LINES_A_THREAD = 8  # of a channel group's rows or columns
 SHARE = 512  # of those, to one program
-BY_PIXEL, BY_PRODUCT = (16, 64, 4), (16, 128, 8)  # channels that ask, that are asked at once, and warps
-PRODUCT = 16  # pixels, from which on D is a product of matrices
-FACTOR = 2048  # numbers in one factor of that
-IMAGE = 4096  # lanes that go over a pooled image for its mean
+GROUP, FEWEST = 2**16, 64  # a program squeezes a channel group of at most these pixels, where there are as many groups
+SQUEEZED, SQUEEZING = 32768, 16  # pixels of it at once, and warps
+PRODUCT = 16  # pooled pixels, from which on the attention is by products of matrices, below it by pixel
+BY_PIXEL, BACK_BY_PIXEL = (32, 32, 4, 4), (32, 8, 4, 4)  # channels, those that each looks at at once, slots, and warps
+BY_PRODUCT, BACK_BY_PRODUCT = (16, 64, 4), (16, 64, 8)  # channels, those that each looks at at once, and warps
+BY_FEW, PROGRAMS = (16, 128, 8), 128  # the same, where there are fewer programs than these
+FACTOR = 2048  # numbers in one factor of such a product
+PARTS = 1024  # lanes that go over the parts of a pooled image for its mean
 UNSTAGED = 1  # copies to shared memory in advance cost more than they bring
 
 # What programs hold at once, at most.
@@ -46,6 +51,8 @@ LARGEST_BAND = 2**14  # pixels in a row of windows
 LARGEST_CHANNELS = 2**12
 LONGEST_KERNEL = 31
 GROUPS = 4  # of channels
+
+KINDS = {nn.Conv1d, GroupNorm, nn.Conv2d}  # of modules, whose work the kernels do
 
 _switched_off = False
 
@@ -83,16 +90,11 @@ def fused_scsa(layer: 'SCSA', x: Tensor) -> Tensor | None:
 
 def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
     """:func:`fused_scsa`, wherever Triton runs; its interpreter takes maps on a CPU."""
-    convs = [getattr(layer, name) for name in layer.conv_names]
-    norms, scales = (layer.norm_h, layer.norm_w, layer.norm), (layer.q, layer.k, layer.v)
-    if {*map(type, convs), *map(type, norms), *map(type, scales)} != {nn.Conv1d, GroupNorm, nn.Conv2d}:
-        return None  # somebody has put something else in their place, which has to be called
-    parameters = [conv.weight for conv in convs] + [conv.bias for conv in convs]
-    for norm in norms:
-        parameters += norm.weight, norm.bias
-    parameters += [scale.weight for scale in scales]
-    plan = _plan(x.shape, x.dtype, x.device, tuple(parameter.dtype for parameter in parameters), layer.window(x),
-                 layer.limit, layer.kernel_sizes, tuple(norm.eps for norm in norms))
+    parameters = _parameters(layer, x.device)
+    if parameters is None:
+        return None
+    plan = _plan(x.shape, x.dtype, x.device, parameters[0].dtype, layer.window(x), layer.limit, layer.kernel_sizes,
+                 layer.norm_h.eps, layer.norm_w.eps, layer.norm.eps)
     if plan is None:
         return None
     x = _aligned(x)
@@ -100,6 +102,29 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
         if torch.is_grad_enabled() and (x.requires_grad or any(parameter.requires_grad for parameter in parameters)):
             return _FusedSCSA.apply(x, plan, *parameters)
         return _forward(x, plan, parameters)[0]
+
+
+def _parameters(layer: 'SCSA', device: torch.device) -> list[Tensor] | None:
+    """The convolutions' weights and biases, the norms', and the scales' weights.
+
+    None where there is something else in their place, which has to be called, or to be told that it is elsewhere.
+    """
+    modules: dict[str, Any] = layer._modules  # by attributes it takes half of the time of the launches
+    inner = [modules[name] for name in layer.conv_names]
+    groups = len(inner)
+    inner += [modules[name] for name in ('norm_h', 'norm_w', 'norm', 'q', 'k', 'v')]
+    if {*map(type, inner)} != KINDS:
+        return None
+    weights = [module._parameters.get('weight') for module in inner]  # None where it is pruned: no parameter any more
+    biases = [module._parameters.get('bias') for module in inner]
+    parameters = weights[:groups] + biases[:groups]
+    for weight, bias in zip(weights[groups:-3], biases[groups:-3]):
+        parameters += weight, bias
+    parameters += weights[-3:]
+    for parameter in parameters:
+        if parameter is None or parameter.dtype != parameters[0].dtype or parameter.device != device:
+            return None
+    return parameters
 
 
 @functools.cache
@@ -121,14 +146,13 @@ def _runs_kernels(device: torch.device) -> bool:
 
 
 @functools.lru_cache(1024)
-def _plan(shape: torch.Size, dtype: torch.dtype, device: torch.device, parameter_dtypes: tuple[torch.dtype, ...],
-          window: tuple[int, int], limit: int, kernel_sizes: tuple[int, ...],
-          eps: tuple[float, ...]) -> '_Plan | None':
+def _plan(shape: torch.Size, dtype: torch.dtype, device: torch.device, parameter_dtype: torch.dtype,
+          window: tuple[int, int], limit: int, kernel_sizes: tuple[int, ...], *eps: float) -> '_Plan | None':
     """How to launch, for one type of everything on one device; None where a program would have to hold too much."""
     batch, channels, height, width = shape
     groups = len(kernel_sizes)
     members = channels // groups
-    if (batch == 0 or len(set(parameter_dtypes)) > 1 or device.type == 'cuda' and dtype == torch.float64
+    if (not 0 < batch < 2**16 or device.type == 'cuda' and dtype == torch.float64
             or members * min(height, width) == 1 or channels == 1  # a norm of one value raises
             or groups > GROUPS or max(kernel_sizes) > LONGEST_KERNEL
             or width > LARGEST_WIDTH or channels > LARGEST_CHANNELS
@@ -136,7 +160,8 @@ def _plan(shape: torch.Size, dtype: torch.dtype, device: torch.device, parameter
             or _power(window[0]) * _power(window[1]) * _power(width // window[1]) > LARGEST_BAND
             or 16 * batch * channels * (height + width) + 2 * shape.numel() >= 2**31):  # more than all of ``work``
         return None
-    return _Plan(shape, dtype, window, limit, kernel_sizes, eps)
+    early = device.type == 'cuda' and torch.cuda.get_device_capability(device) >= EARLY_GPU
+    return _Plan(shape, dtype, early, window, limit, kernel_sizes, eps)
 
 
 class _Launch:
@@ -148,7 +173,8 @@ class _Launch:
     """
 
     def __init__(self, kernel: Any, grid: Sequence[int], warps: int, **constants: Any):
-        self.kernel, self.grid, self.warps, self.constants = kernel, (*grid, 1, 1)[:3], warps, constants
+        self.kernel, self.grid, self.constants = kernel, (*grid, 1, 1)[:3], constants
+        self.options = dict(num_warps=warps, num_stages=UNSTAGED, launch_pdl=constants['EARLY'])
         self.in_order = [constants[name] for name in kernel.arg_names if name in constants]
         self.launch: Any = None  # of what is compiled, once it is
 
@@ -156,7 +182,7 @@ class _Launch:
         if self.launch is not None:
             self.launch(*arguments, *self.in_order)
             return
-        compiled = self.kernel[self.grid](*arguments, **self.constants, num_warps=self.warps, num_stages=UNSTAGED)
+        compiled = self.kernel[self.grid](*arguments, **self.constants, **self.options)
         if compiled is not None:  # Triton's interpreter compiles nothing
             self.launch = compiled[self.grid]
 
@@ -164,85 +190,155 @@ class _Launch:
 class _Plan:
     """How maps of a size are dealt out to programs: the launches, and the arguments that are the same each time."""
 
-    def __init__(self, shape: torch.Size, dtype: torch.dtype, window: tuple[int, int], limit: int,
+    def __init__(self, shape: torch.Size, dtype: torch.dtype, early: bool, window: tuple[int, int], limit: int,
                  kernel_sizes: tuple[int, ...], eps: tuple[float, ...]):
         kernels = _kernels()
         batch, channels, height, width = shape
-        groups, members = len(kernel_sizes), channels // len(kernel_sizes)
-        windows = height // window[0], width // window[1]
-        pixels = windows[0] * windows[1]
-        maps, lines = batch * channels, batch * channels * (height + width)
-        stats = 2 + 2 * groups
+        self.batch, self.channels, self.height, self.width = batch, channels, height, width
+        self.groups, self.members = len(kernel_sizes), channels // len(kernel_sizes)
+        self.window, (self.down, self.across) = window, (height // window[0], width // window[1])
+        self.pixels = self.down * self.across
 
+        # arguments of kernels
+        self.maps = batch * channels
+        self.map = self.maps, height, width
+        self.image = self.maps, channels, height, width
+        self.windows = self.down, self.across, *window
+        self.kernel_sizes = *kernel_sizes, *(0, ) * (GROUPS - self.groups)
+
+        # numbers to allocate
+        lines, stats = self.maps * (height + width), 2 + 2 * self.groups
         self.wide = torch.promote_types(dtype, torch.float32)
-        self.groups = groups
-        self.kept = lines + maps * (pixels + 3) + batch * stats  # numbers
+        self.kept = lines + self.maps * (self.pixels + 3) + batch * stats
         self.work = 2 * lines
-        self.work_backward = 5 * lines + maps * (1 + pixels + windows[0] * width)
-        self.shares = batch, members * sum(kernel_sizes) + 10 * channels
-        self.map = maps, height, width
-        self.maps = maps, channels, height, width
-        self.attention = maps, channels, height, width, pixels
-        self.windows = *windows, *window
-        self.kernel_sizes = *kernel_sizes, *(0, ) * (GROUPS - groups)
+        self.work_backward = 5 * lines + self.maps * (1 + self.pixels + self.down * width)
+        self.shares = batch, self.members * sum(kernel_sizes) + 10 * channels
 
-        wide = dict(WIDE=getattr(kernels.tl, str(self.wide).removeprefix('torch.')))
-        gates, of_groups = dict(LIMIT=limit), dict(GROUPS=groups, STATS=stats)
-        self._plan_maps(kernels, maps, channels, height, width, windows[0], wide, gates, of_groups)
+        # constants of kernels
+        self.always = dict(WIDE=getattr(kernels.tl, str(self.wide).removeprefix('torch.')), EARLY=early)
+        self.gating, self.of_groups = dict(LIMIT=limit), dict(GROUPS=self.groups, STATS=stats)
+        self._plan_maps(kernels)
+        self._plan_gates(kernels, max(kernel_sizes), eps[:2])
+        self._plan_attention(kernels, eps[2])
 
-        group, longest = _power(members), _power(max(height, width))
-        share = min(group, max(1, SHARE // longest))
-        held, warps = dict(wide, **of_groups, TAPS=max(kernel_sizes), BC=group), _warps(group * longest, LINES_A_THREAD)
-        self.gates = _Launch(kernels.gates, (batch, groups, 2), warps, **held, **gates, BL=longest, EPS_H=eps[0],
-                             EPS_W=eps[1])
-        self.gates_backward = _Launch(kernels.gates_backward, (batch, groups, ceil_div(members, share)), warps, **held,
-                                      BS=share, BR=_power(height), BL=_power(width))
-
-        sides = dict(KH=_power(window[0]), KW=_power(window[1]), BA=_power(windows[1]))
-        band = math.prod(sides.values())
-        together = max(1, BANDS // band)
-        self.pool = _Launch(kernels.pool, (ceil_div(maps * windows[0], together), ), _warps(band * together, A_THREAD),
-                            **wide, **sides, BP=together)
-
-        asking, asked, warps = BY_PIXEL if pixels < PRODUCT else BY_PRODUCT
-        asked = min(asked, max(16, _power(channels)))  # a product of matrices takes 16 at least
-        at_once = 1 if pixels < PRODUCT else min(_power(pixels), max(16, FACTOR // asked))
-        attention = dict(wide, STATS=stats, SCALE=channels**-0.5, BI=asking, BJ=asked, BN=at_once)
-        programs = batch, ceil_div(channels, asking)
-        self.attend = _Launch(kernels.attend, programs, warps, **attention, EPS=eps[2],
-                              BF=min(IMAGE, _power(channels * pixels)))
-        self.attend_backward = _Launch(kernels.attend_backward, programs, warps, **attention, GROUPS=groups)
-
-    def _plan_maps(self, kernels: Any, maps: int, channels: int, height: int, width: int, bands: int,
-                   wide: dict[str, Any], gates: dict[str, Any], of_groups: dict[str, Any]) -> None:
+    def _plan_maps(self, kernels: Any) -> None:
         """What goes over maps: a program takes several small ones of one image, or goes down a large one."""
-        tile, a_thread = TILE if maps >= MANY else OF_FEW
-        columns = _power(width)
-        rows = min(_power(height), max(1, tile // columns))
+        tile, a_thread = TILE if self.maps >= MANY else OF_FEW
+        columns = _power(self.width)
+        rows = min(_power(self.height), max(1, tile // columns))
         together = 1
-        while rows >= height and channels % (together * 2) == 0 and together * 2 * rows * columns <= TOGETHER:
+        while (rows >= self.height and self.channels % (together * 2) == 0
+               and together * 2 * rows * columns <= TOGETHER):
             together *= 2
         warps = _warps(together * rows * columns, a_thread)
-        programs, tiles = ceil_div(maps, together), ceil_div(height, rows)
-        held = dict(wide, M=together, BH=rows, BW=columns, V=math.gcd(width, 4))
+        programs, tiles = ceil_div(self.maps, together), ceil_div(self.height, rows)
+        held = dict(self.always, M=together, BH=rows, BW=columns, V=math.gcd(self.width, 4))
         self.map_means = _Launch(kernels.map_means, (programs, ), warps, **held)
-        self.gate = _Launch(kernels.gate, (programs, tiles), warps, **held, **gates)
-        self.map_sums = _Launch(kernels.map_sums, (programs, ), warps, **held, **gates)
-        self.gate_gradients = _Launch(kernels.gate_gradients, (programs, ), warps, **held, **gates, **of_groups,
-                                      BC=_power(channels), BD=min(_power(bands), max(1, rows // 8)))
-        self.add_gradients = _Launch(kernels.add_gradients, (programs, tiles), warps, **held, **gates)
+        self.gate = _Launch(kernels.gate, (programs, tiles), warps, **held, **self.gating)
+        self.map_sums = _Launch(kernels.map_sums, (programs, ), warps, **held, **self.gating)
+        self.gate_gradients = _Launch(kernels.gate_gradients, (programs, ), warps, **held, **self.gating,
+                                      **self.of_groups, BC=_power(self.channels),
+                                      BD=min(_power(self.down), max(1, rows // 8)))
+        self.add_gradients = _Launch(kernels.add_gradients, (programs, tiles), warps, **held, **self.gating)
+
+    def _plan_gates(self, kernels: Any, longest_kernel: int, eps: tuple[float, ...]) -> None:
+        """What makes gates of rows and columns of a channel group, and what pools: one after another, or as one."""
+        members, height, width = self.members, self.height, self.width
+        group, longest = _power(members), _power(max(height, width))
+        warps, share = _warps(group * longest, LINES_A_THREAD), min(group, max(1, SHARE // longest))
+        held = dict(self.always, **self.of_groups, TAPS=longest_kernel, BC=group)
+        norms = dict(held, **self.gating, EPS_H=eps[0], EPS_W=eps[1], BL=longest)
+        self.gates = _Launch(kernels.gates, (self.batch, self.groups, 2), warps, **norms)
+        self.gates_backward = _Launch(kernels.gates_backward, (self.batch, self.groups, ceil_div(members, share)),
+                                      warps, **held, BS=share, BR=_power(height), BL=_power(width))
+
+        sides = dict(KH=_power(self.window[0]), KW=_power(self.window[1]), BA=_power(self.across))
+        band = math.prod(sides.values())
+        self.squeeze: _Launch | None = None
+        if self.batch * self.groups >= FEWEST and members * height * width <= GROUP:
+            together = min(_power(members * self.down), max(1, SQUEEZED // band))
+            self.parts = self.groups * ceil_div(members * self.down, together)
+            rows = min(_power(height), max(1, SQUEEZED // _power(width)))
+            self.squeeze = _Launch(kernels.squeeze, (self.batch, self.groups), SQUEEZING, **norms, **sides,
+                                   BP=together, M=min(group, max(1, SQUEEZED // (rows * _power(width)))), BH=rows,
+                                   BW=_power(width), V=math.gcd(width, 4))
+        else:
+            together = max(1, BANDS // band)
+            self.parts = ceil_div(self.channels * self.down, together)
+            self.pool = _Launch(kernels.pool, (self.parts, self.batch), _warps(band * together, A_THREAD),
+                                **self.always, **sides, BP=together)
+        self.work += 3 * self.batch * self.parts
+
+    def _plan_attention(self, kernels: Any, eps: float) -> None:
+        """What makes the channels' gates."""
+        few = self.batch * ceil_div(self.channels, BY_PRODUCT[0]) < PROGRAMS
+        forward = self._attention(BY_PIXEL, BY_FEW if few else BY_PRODUCT)
+        backward = self._attention(BACK_BY_PIXEL, BACK_BY_PRODUCT)
+        held = dict(self.always, STATS=self.of_groups['STATS'], SCALE=self.channels**-0.5)
+        self.attend = _Launch(kernels.attend, (self.batch, ceil_div(self.channels, forward['BI'])), **held, **forward,
+                              EPS=eps, BF=min(PARTS, _power(self.parts)))
+        self.attend_backward = _Launch(kernels.attend_backward, (self.batch, ceil_div(self.channels, backward['BI'])),
+                                       **held, **backward, GROUPS=self.groups)
+        if self.pixels < PRODUCT:
+            self.work += self.maps * (self.pixels + 1)
+            self.work_backward += self.maps * (self.pixels + 1)
+
+    def _attention(self, by_pixel: tuple[int, int, int, int], by_product: tuple[int, int, int]) -> dict[str, int]:
+        """How it is dealt out. Sides of products of matrices are 16 at least."""
+        if self.pixels < PRODUCT:
+            asking, asked, slots, warps = by_pixel
+            return dict(warps=warps, BI=asking, BJ=asked, BS=slots, BC=_power(self.channels), BN=_power(self.pixels))
+        asking, asked = (min(side, max(16, _power(self.channels))) for side in by_product[:2])
+        at_once = max(16, min(_power(self.pixels), FACTOR // max(asking, asked)))
+        return dict(warps=by_product[2], BI=asking, BJ=asked, BS=0, BC=1, BN=at_once)
+
+    def forward(self, x: Tensor, y: Tensor, kept: Tensor, work: Tensor, parameters: Sequence[Tensor]) -> None:
+        """Launch what makes the output."""
+        told = _told((x, y, kept, work, *parameters), self.gate)
+        x, y, kept, work = told[:4]
+        convs, norms, attention = self._sorted(told[4:])
+        if self.squeeze is not None:
+            self.squeeze(x, kept, work, *convs, *norms, *self.image, *self.windows, self.parts, *self.kernel_sizes)
+        else:
+            self.map_means(x, work, *self.map)
+            self.gates(kept, work, *convs, *norms, *self.image, self.pixels, *self.kernel_sizes)
+            self.pool(x, kept, work, *self.image, *self.windows, self.parts)
+        self.attend(kept, work, *attention, *self.image, self.pixels, self.parts)
+        self.gate(x, kept, work, y, *self.map, self.pixels)
+
+    def backward(self, grad: Tensor, x: Tensor, kept: Tensor, work: Tensor, shares: Tensor, of_x: Tensor | None,
+                 parameters: Sequence[Tensor]) -> None:
+        """Launch what makes the gradients: to x, where they are wanted, and each image's share in the parameters'."""
+        last = self.gates_backward if of_x is None else self.add_gradients
+        told = _told((grad, x, kept, work, shares, x if of_x is None else of_x, *parameters), last)
+        grad, x, kept, work, shares, to_x = told[:6]
+        convs, norms, attention = self._sorted(told[6:])
+        self.map_sums(x, grad, kept, work, *norms, *self.image, self.pixels)
+        self.attend_backward(kept, work, shares, *attention, *self.image, self.down, self.across, *self.kernel_sizes)
+        self.gate_gradients(x, kept, work, shares, attention[0], *self.image, *self.windows, *self.kernel_sizes)
+        self.gates_backward(kept, work, shares, *convs[:GROUPS], norms[0], norms[2], *self.image, self.pixels,
+                            *self.kernel_sizes)
+        if of_x is not None:
+            self.add_gradients(grad, kept, work, to_x, *self.map, *self.windows[:3])
+
+    def _sorted(self, parameters: Sequence) -> tuple[Sequence, Sequence, Sequence]:
+        """The convolutions' weights and biases, as many as a kernel takes of each; the norms'; the attention's."""
+        groups, missing = self.groups, GROUPS - self.groups
+        weights, biases = parameters[:groups], parameters[groups:2 * groups]
+        convs = [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing]
+        return convs, parameters[2 * groups:-5], parameters[-5:]
+
+
+def _told(tensors: Sequence[Tensor], last: _Launch) -> list:
+    """What launches are told of tensors: once the last is compiled only where they are, which takes half as long."""
+    return [tensor.data_ptr() for tensor in tensors] if last.launch is not None else list(tensors)
 
 
 def _forward(x: Tensor, plan: _Plan, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The output, and what backward needs beside x and the parameters."""
-    convs, norms, attention = _sorted(parameters, plan.groups)
     y = torch.empty_like(x)
     kept, work = x.new_empty(plan.kept, dtype=plan.wide), x.new_empty(plan.work, dtype=plan.wide)
-    plan.map_means(x, work, *plan.map)
-    plan.gates(kept, work, *convs, *norms, *plan.attention, *plan.kernel_sizes)
-    plan.pool(x, kept, work, *plan.map, *plan.windows)
-    plan.attend(kept, *attention, *plan.attention)
-    plan.gate(x, kept, work, y, *plan.map, plan.attention[-1])
+    plan.forward(x, y, kept, work, parameters)
     return y, kept
 
 
@@ -268,30 +364,18 @@ class _FusedSCSA(torch.autograd.Function):
 def _backward(grad: Tensor, x: Tensor, plan: _Plan, kept: Tensor, parameters: Sequence[Tensor],
               needs_map: bool) -> tuple[Tensor | None, Sequence[Tensor]]:
     """The gradients to x, where it is needed, and to the parameters."""
-    convs, norms, attention = _sorted(parameters, plan.groups)
     of_x = torch.empty_like(x) if needs_map else None
     work = x.new_empty(plan.work_backward, dtype=plan.wide)
     shares = x.new_empty(plan.shares, dtype=plan.wide)
-    plan.map_sums(x, grad, kept, work, *norms, *plan.attention)
-    plan.attend_backward(kept, work, shares, *attention, *plan.attention, *plan.kernel_sizes)
-    plan.gate_gradients(x, kept, work, shares, attention[0], *plan.maps, *plan.windows, *plan.kernel_sizes)
-    plan.gates_backward(kept, work, shares, *convs[:GROUPS], norms[0], norms[2], *plan.attention, *plan.kernel_sizes)
-    if of_x is not None:
-        plan.add_gradients(grad, kept, work, of_x, *plan.map, *plan.windows[:3])
+    plan.backward(grad, x, kept, work, shares, of_x, parameters)
     return of_x, _unflatten_dense_tensors(shares.sum(0).to(parameters[0].dtype), parameters)
-
-
-def _sorted(parameters: Sequence[Tensor], groups: int) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    """The convolutions' weights and biases, as many as a kernel takes of each; the norms'; what the attention has."""
-    weights, biases = parameters[:groups], parameters[groups:2 * groups]
-    missing = GROUPS - groups
-    convs = [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing]
-    return convs, parameters[2 * groups:-5], parameters[-5:]
 
 
 def _on(device: torch.device) -> AbstractContextManager:
     """Triton launches on the current GPU."""
-    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
+    if device.type != 'cuda' or device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(device)
 
 
 def _aligned(x: Tensor) -> Tensor:

@@ -21,26 +21,39 @@ other sizes of images compile nothing anew.
     normed       lines          what the norms of rows and columns give, before their weights
     pooled       (B*C, N)       p
     averages     (B*C, )        <n_i>
-    normalizers  (B*C, )        log of the sum that the softmax of i divides by
+    normalizers  (B*C, )        log2 of the sum that the softmax of i divides by
     logits       (B*C, )        of g
     statistics   (B, STATS)     mean and deviation of the image's p; deviations of each channel group's rows and columns
-``work`` holds lines of means and of gates; backward also sums (over columns of x G c, over rows of x G a, G the
-gradient of y) and gradients to gates and to means; then gradients to the logits of g, to n, and to p: those divided by
-the pixels of a window, with a copy for each of its columns, (B*C, H // h, W).
+``work`` holds lines of means and of gates. Then, forward, what is known of each part of an image's p, (B, parts, 3):
+how many numbers, their mean, the squares of what they differ from it. Backward, more lines: sums (over columns of
+x G c, over rows of x G a, G the gradient of y) and gradients to gates and to means; then gradients to the logits of g,
+to n, and to p: those divided by the pixels of a window, with a copy for each of its columns, (B*C, H // h, W). At its
+end, of few pixels, n and the means of values, (B, N + 1, C).
 """
 # The signatures are Triton's. What is annotated is compiled in.
+import math
+
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_wait
 
 __all__ = ['add_gradients', 'attend', 'attend_backward', 'gate', 'gate_gradients', 'gates', 'gates_backward',
-           'map_means', 'map_sums', 'pool']
+           'map_means', 'map_sums', 'pool', 'squeeze']
 
 SIZES = ['maps', 'channels', 'height', 'width', 'pixels', 'down', 'across', 'window_height', 'window_width',
-         'k0', 'k1', 'k2', 'k3']
+         'parts', 'k0', 'k1', 'k2', 'k3']
 ADDRESSES = ['x', 'y', 'grad', 'of_x', 'kept', 'work', 'shares', 'w0', 'w1', 'w2', 'w3', 'b0', 'b1', 'b2', 'b3',
              'weight_h', 'bias_h', 'weight_w', 'bias_w', 'weight', 'bias', 'q', 'k', 'v']
 LOWEST = tl.constexpr(-3e38)  # below any score, and finite: minus itself it is 0
+LOG2E = tl.constexpr(math.log2(math.e))  # powers of two are an instruction, and those of e are not
 kernel = triton.jit(do_not_specialize=SIZES + ADDRESSES)
+
+
+@triton.jit
+def _begin(EARLY: tl.constexpr):
+    """First of all, a kernel that is launched before the one ahead has ended waits for what that writes."""
+    if EARLY:
+        gdc_wait()
 
 
 @triton.jit
@@ -80,11 +93,10 @@ def _work(work, maps, lines, pixels):
             of_normed + maps * pixels)
 
 
-@kernel
-def map_means(x, work, maps, height, width,
-              M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, WIDE: tl.constexpr):
+@triton.jit
+def _store_means(x, work, m, here, height, width,
+                 M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, WIDE: tl.constexpr):
     """Eq. 1: means of rows and of columns."""
-    m, here, width = _maps(maps, width, M, V)
     w = tl.arange(0, BW)
     line = work + m * (height + width)
     columns = tl.zeros([M, BW], WIDE)
@@ -98,56 +110,76 @@ def map_means(x, work, maps, height, width,
     tl.store(line[:, None] + height + w[None, :], columns / height, mask=here[:, None] & (w < width)[None, :])
 
 
-@kernel
-def gates(kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w,
-          maps, channels, height, width, pixels, k0, k1, k2, k3, GROUPS: tl.constexpr, TAPS: tl.constexpr,
-          EPS_H: tl.constexpr, EPS_W: tl.constexpr, LIMIT: tl.constexpr, STATS: tl.constexpr,
-          BC: tl.constexpr, BL: tl.constexpr, WIDE: tl.constexpr):
-    """Eq. 3 to 6, one image, channel group and axis: convolution, group norm, gates."""
-    b, group, axis = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    weights, biases, size = w0, b0, k0
+@triton.jit
+def _of_group(group, of0, of1, of2, of3):
+    """What there is of each channel group, of one."""
+    chosen = of0
     if group == 1:
-        weights, biases, size = w1, b1, k1
+        chosen = of1
     if group == 2:
-        weights, biases, size = w2, b2, k2
+        chosen = of2
     if group == 3:
-        weights, biases, size = w3, b3, k3
-    weight_n, bias_n, length, first, eps = weight_h, bias_h, height, 0, EPS_H
-    if axis == 1:
-        weight_n, bias_n, length, first, eps = weight_w, bias_w, width, height, EPS_W
+        chosen = of3
+    return chosen
+
+
+@triton.jit
+def _channels(weight, bias, c, inside, WIDE: tl.constexpr):
+    """What there is of two parameters, of channels."""
+    return tl.load(weight + c, mask=inside, other=0).to(WIDE), tl.load(bias + c, mask=inside, other=0).to(WIDE)
+
+
+@triton.jit
+def _store_gates(kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w, b, group, axis,
+                 maps, channels, height, width, pixels, k0, k1, k2, k3, GROUPS: tl.constexpr, TAPS: tl.constexpr,
+                 EPS_H: tl.constexpr, EPS_W: tl.constexpr, LIMIT: tl.constexpr, STATS: tl.constexpr,
+                 BC: tl.constexpr, BL: tl.constexpr, WIDE: tl.constexpr):
+    """Eq. 3 to 6, one image and channel group: convolution, group norm, gates.
+
+    ``axis`` is a list: 0 of rows, 1 of columns, or both.
+    """
+    weights, biases = _of_group(group, w0, w1, w2, w3), _of_group(group, b0, b1, b2, b3)
+    size = _of_group(group, k0, k1, k2, k3)
     lines, members = maps * (height + width), channels // GROUPS
-    c, at = tl.arange(0, BC), tl.arange(0, BL)
-    member, channel = c < members, group * members + c
-    inside = member[:, None] & (at < length)[None, :]
-    place = ((b * channels + channel) * (height + width) + first)[:, None] + at[None, :]
-    z = tl.zeros([BC, BL], WIDE) + tl.load(biases + c, mask=member, other=0).to(WIDE)[:, None]
-    for tap in tl.static_range(TAPS):
-        shifted, has_tap = at + tap - size // 2, c < tl.where(size > tap, members, 0)
-        v = tl.load(work + place + tap - size // 2, other=0,
-                    mask=has_tap[:, None] & ((shifted >= 0) & (shifted < length))[None, :])
-        z += tl.load(weights + c * size + tap, mask=has_tap, other=0).to(WIDE)[:, None] * v
-    mean = tl.sum(tl.where(inside, z, 0)) / (members * length)
-    z = tl.where(inside, z - mean, 0)
-    deviation = tl.sqrt(tl.sum(z * z) / (members * length) + eps)
-    z /= deviation
     _, _, _, _, statistics = _kept(kept, maps, lines, pixels)
+    c, at, length = tl.arange(0, BC), tl.arange(0, BL), tl.where(axis == 0, height, width)
+    member, channel = c < members, group * members + c
+    inside = member[:, None, None] & (at[None, :] < length[:, None])[None, :, :]
+    place = (axis * height)[:, None] + at[None, :]
+    place = ((b * channels + channel) * (height + width))[:, None, None] + place[None, :, :]
+    z = tl.zeros_like(inside).to(WIDE) + tl.load(biases + c, mask=member, other=0).to(WIDE)[:, None, None]
+    for tap in tl.static_range(TAPS):
+        shifted, has_tap = (at + tap - size // 2)[None, :], c < tl.where(size > tap, members, 0)
+        there = (shifted >= 0) & (shifted < length[:, None])
+        v = tl.load(work + place + tap - size // 2, mask=has_tap[:, None, None] & there[None, :, :], other=0)
+        z += tl.load(weights + c * size + tap, mask=has_tap, other=0).to(WIDE)[:, None, None] * v
+    mean = tl.sum(tl.sum(tl.where(inside, z, 0), 2), 0) / (members * length)
+    z = tl.where(inside, z - mean[None, :, None], 0)
+    eps = tl.where(axis == 0, tl.full(axis.shape, EPS_H, WIDE), tl.full(axis.shape, EPS_W, WIDE))
+    deviation = tl.sqrt(tl.sum(tl.sum(z * z, 2), 0) / (members * length) + eps)
+    z /= deviation[None, :, None]
     tl.store(statistics + b * STATS + 2 + group * 2 + axis, deviation)
     tl.store(kept + place, z, mask=inside)
-    z *= tl.load(weight_n + channel, mask=member, other=0).to(WIDE)[:, None]
-    z += tl.load(bias_n + channel, mask=member, other=0).to(WIDE)[:, None]
+    own_weight_h, own_bias_h = _channels(weight_h, bias_h, channel, member, WIDE)
+    own_weight_w, own_bias_w = _channels(weight_w, bias_w, channel, member, WIDE)
+    z *= tl.where((axis == 0)[None, :], own_weight_h[:, None], own_weight_w[:, None])[:, :, None]
+    z += tl.where((axis == 0)[None, :], own_bias_h[:, None], own_bias_w[:, None])[:, :, None]
     tl.store(work + lines + place, _gate(z, LIMIT), mask=inside)
 
 
-@kernel
-def pool(x, kept, work, maps, height, width, down, across, window_height, window_width,
-         KH: tl.constexpr, KW: tl.constexpr, BA: tl.constexpr, BP: tl.constexpr, WIDE: tl.constexpr):
+@triton.jit
+def _store_pooled(x, kept, work, b, first, last, part, parts, maps, channels, height, width, down, across,
+                  window_height, window_width, KH: tl.constexpr, KW: tl.constexpr, BA: tl.constexpr, BP: tl.constexpr,
+                  WIDE: tl.constexpr):
     """Eq. 7 and 8: the mean of each window of the map gated by row and column; down * across windows a map.
 
-    BP bands of rows, a window high. Columns are taken by windows, so that they can be told apart once rows are summed.
+    BP bands of rows of an image, a window high, of those before ``last``. Columns are taken by windows, so that they
+    can be told apart once rows are summed. And, for the norm that follows, how many numbers these are, their mean, and
+    the squares of what they differ from it.
     """
-    band = tl.program_id(0) * BP + tl.arange(0, BP)
-    m, i = band // down, band % down
-    here, lines = m < maps, maps * (height + width)
+    band = first + tl.arange(0, BP)
+    m, i = b * channels + band // down, band % down
+    here, lines = band < last, maps * (height + width)
     u, at = tl.arange(0, KH), tl.arange(0, BA * KW)
     h, w = i[:, None] * window_height + u[None, :], at // KW * window_width + at % KW
     rows = here[:, None] & (u < window_height)[None, :]
@@ -158,117 +190,234 @@ def pool(x, kept, work, maps, height, width, down, across, window_height, window
     of_row = tl.load(line + h, mask=rows, other=0)
     of_column = tl.load(line + height + w[None, :], mask=columns, other=0)
     total = tl.reshape(tl.sum(values * of_row[:, :, None], 1) * of_column, [BP, BA, KW])
+    pooled = tl.sum(total, 2) / (window_height * window_width)
     j = tl.arange(0, BA)
-    tl.store(kept + lines + band[:, None] * across + j[None, :], tl.sum(total, 2) / (window_height * window_width),
-             mask=here[:, None] & (j < across)[None, :])
+    inside = here[:, None] & (j < across)[None, :]
+    tl.store(kept + lines + (b * channels * down + band)[:, None] * across + j[None, :], pooled, mask=inside)
+    count = tl.minimum(last - first, BP) * across
+    mean = tl.sum(pooled) / count
+    differences = tl.where(inside, pooled - mean, 0)
+    place = work + 2 * lines + (b * parts + part) * 3
+    tl.store(place, count.to(WIDE))
+    tl.store(place + 1, mean)
+    tl.store(place + 2, tl.sum(differences * differences))
 
 
-@triton.jit
-def _channels(weight, bias, c, inside, WIDE: tl.constexpr):
-    """What there is of two parameters, of channels."""
-    return tl.load(weight + c, mask=inside, other=0).to(WIDE), tl.load(bias + c, mask=inside, other=0).to(WIDE)
+@kernel
+def map_means(x, work, maps, height, width,
+              M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, WIDE: tl.constexpr,
+              EARLY: tl.constexpr):
+    """Eq. 1, M maps."""
+    _begin(EARLY)
+    m, here, width = _maps(maps, width, M, V)
+    _store_means(x, work, m, here, height, width, M, BH, BW, V, WIDE)
+
+
+@kernel
+def gates(kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w,
+          maps, channels, height, width, pixels, k0, k1, k2, k3, GROUPS: tl.constexpr, TAPS: tl.constexpr,
+          EPS_H: tl.constexpr, EPS_W: tl.constexpr, LIMIT: tl.constexpr, STATS: tl.constexpr,
+          BC: tl.constexpr, BL: tl.constexpr, WIDE: tl.constexpr, EARLY: tl.constexpr):
+    """Eq. 3 to 6, one image, channel group and axis."""
+    _begin(EARLY)
+    _store_gates(kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w, tl.program_id(0),
+                 tl.program_id(1), tl.program_id(2) + tl.arange(0, 1), maps, channels, height, width, pixels,
+                 k0, k1, k2, k3, GROUPS, TAPS, EPS_H, EPS_W, LIMIT, STATS, BC, BL, WIDE)
+
+
+@kernel
+def pool(x, kept, work, maps, channels, height, width, down, across, window_height, window_width, parts,
+         KH: tl.constexpr, KW: tl.constexpr, BA: tl.constexpr, BP: tl.constexpr, WIDE: tl.constexpr,
+         EARLY: tl.constexpr):
+    """Eq. 7 and 8, BP bands of an image."""
+    _begin(EARLY)
+    part = tl.program_id(0)
+    _store_pooled(x, kept, work, tl.program_id(1), part * BP, channels * down, part, parts, maps, channels, height,
+                  width, down, across, window_height, window_width, KH, KW, BA, BP, WIDE)
+
+
+@kernel
+def squeeze(x, kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w,
+            maps, channels, height, width, down, across, window_height, window_width, parts, k0, k1, k2, k3,
+            GROUPS: tl.constexpr, TAPS: tl.constexpr, EPS_H: tl.constexpr, EPS_W: tl.constexpr, LIMIT: tl.constexpr,
+            STATS: tl.constexpr, M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr,
+            BC: tl.constexpr, BL: tl.constexpr,
+            KH: tl.constexpr, KW: tl.constexpr, BA: tl.constexpr, BP: tl.constexpr, WIDE: tl.constexpr,
+            EARLY: tl.constexpr):
+    """Eq. 1 to 8, one image and channel group: :func:`map_means`, :func:`gates` and :func:`pool` at once."""
+    _begin(EARLY)
+    b, group = tl.program_id(0), tl.program_id(1)
+    members, even = channels // GROUPS, width // V * V
+    for first in range(0, members, M):
+        c = first + tl.arange(0, M)
+        _store_means(x, work, b * channels + group * members + c, c < members, height, even, M, BH, BW, V, WIDE)
+    tl.debug_barrier()  # what one thread has stored others load
+    _store_gates(kept, work, w0, w1, w2, w3, b0, b1, b2, b3, weight_h, bias_h, weight_w, bias_w, b, group,
+                 tl.arange(0, 2), maps, channels, height, width, down * across, k0, k1, k2, k3,
+                 GROUPS, TAPS, EPS_H, EPS_W, LIMIT, STATS, BC, BL, WIDE)
+    tl.debug_barrier()
+    bands, own_parts = members * down, parts // GROUPS
+    for part in range(own_parts):
+        _store_pooled(x, kept, work, b, group * bands + part * BP, (group + 1) * bands, group * own_parts + part, parts,
+                      maps, channels, height, width, down, across, window_height, window_width, KH, KW, BA, BP, WIDE)
 
 
 @triton.jit
 def _standardized(pooled, c, inside, first, pixels, mean, deviation, BN: tl.constexpr):
-    """What the norm before the attention gives before its weight: (BC, BN), of one pixel (BC, )."""
-    if BN == 1:
-        values = tl.load(pooled + c * pixels + first, mask=inside, other=mean)
-    else:
-        at = first + tl.arange(0, BN)
-        values = tl.load(pooled + c[:, None] * pixels + at[None, :], mask=inside[:, None] & (at < pixels)[None, :],
-                         other=mean)
+    """What the norm before the attention gives before its weight: (BC, BN); 0 beyond the last pixel."""
+    at = first + tl.arange(0, BN)
+    values = tl.load(pooled + c[:, None] * pixels + at[None, :], mask=inside[:, None] & (at < pixels)[None, :],
+                     other=mean)
     return (values - mean) / deviation
 
 
 @triton.jit
 def _normed(z, weight, bias, first, pixels, BN: tl.constexpr):
     """n, of :func:`_standardized`; 0 beyond the last pixel."""
-    if BN == 1:
-        n = z * weight + bias
-    else:
-        inside = first + tl.arange(0, BN) < pixels
-        n = tl.where(inside[None, :], z * weight[:, None] + bias[:, None], 0)
-    return n
+    inside = first + tl.arange(0, BN) < pixels
+    return tl.where(inside[None, :], z * weight[:, None] + bias[:, None], 0)
 
 
 @triton.jit
 def _dots(pooled, i, inside_i, weight_i, bias_i, j, inside_j, weight_j, bias_j, pixels, mean, deviation,
           BI: tl.constexpr, BJ: tl.constexpr, BN: tl.constexpr, WIDE: tl.constexpr):
-    """D_ij, (BI, BJ); and sums over pixels, before the norm's weight, of i and of j.
-
-    BN pixels at once, as a product of matrices; 1: one by one.
-    """
-    dots, sums_i, sums_j = tl.zeros([BI, BJ], WIDE), tl.zeros([BI], WIDE), tl.zeros([BJ], WIDE)
+    """D_ij, (BI, BJ), by products of matrices, BN pixels at once; and sums of j over pixels, before the weight."""
+    dots, sums_j = tl.zeros([BI, BJ], WIDE), tl.zeros([BJ], WIDE)
     for first in range(0, pixels, BN):
-        z_i = _standardized(pooled, i, inside_i, first, pixels, mean, deviation, BN)
         z_j = _standardized(pooled, j, inside_j, first, pixels, mean, deviation, BN)
-        n_i = _normed(z_i, weight_i, bias_i, first, pixels, BN)
+        n_i = _normed(_standardized(pooled, i, inside_i, first, pixels, mean, deviation, BN), weight_i, bias_i, first,
+                      pixels, BN)
         n_j = _normed(z_j, weight_j, bias_j, first, pixels, BN)
-        if BN == 1:
-            dots += n_i[:, None] * n_j[None, :]
-            sums_i += z_i
-            sums_j += z_j
-        else:
-            dots += tl.dot(n_i, tl.trans(n_j), input_precision='tf32x3', out_dtype=WIDE)
-            sums_i += tl.sum(z_i, 1)
-            sums_j += tl.sum(z_j, 1)
-    return dots, sums_i, sums_j
+        dots = tl.dot(n_i, tl.trans(n_j), dots, input_precision='tf32x3', out_dtype=WIDE)
+        sums_j += tl.sum(z_j, 1)
+    return dots, sums_j
 
 
-@kernel
-def attend(kept, weight, bias, q, k, v, maps, channels, height, width, pixels, SCALE: tl.constexpr, EPS: tl.constexpr,
-           STATS: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr, BN: tl.constexpr, BF: tl.constexpr,
-           WIDE: tl.constexpr):
-    """Eq. 9 to 12, BI channels of an image: norm, attention between channels, the mean over pixels.
+@triton.jit
+def _mean_and_deviation(parts_of, parts, number, EPS: tl.constexpr, BF: tl.constexpr, WIDE: tl.constexpr):
+    """Of a pooled image, by what :func:`_store_pooled` tells of its parts."""
+    at = tl.arange(0, BF)
+    sums, squares = tl.zeros([BF], WIDE), tl.zeros([BF], WIDE)
+    for first in range(0, parts, BF):
+        place, there = parts_of + (first + at) * 3, first + at < parts
+        sums += tl.load(place, mask=there, other=0) * tl.load(place + 1, mask=there, other=0)
+    mean = tl.sum(sums) / number
+    for first in range(0, parts, BF):
+        place, there = parts_of + (first + at) * 3, first + at < parts
+        difference = tl.load(place + 1, mask=there, other=0) - mean
+        squares += tl.load(place + 2, mask=there, other=0)
+        squares += tl.load(place, mask=there, other=0) * difference * difference
+    return mean, tl.sqrt(tl.sum(squares) / number + EPS)
 
-    Each of BJ columns has its own softmax over the j that it sees. They become one at the end, for whatever is summed
-    up over columns makes all threads wait.
+
+@triton.jit
+def _make_ready(pooled, normed, averages, weight, bias, v, channels, pixels, mean, deviation,
+                BC: tl.constexpr, BN: tl.constexpr, WIDE: tl.constexpr):
+    """For few pixels: n of an image, by pixels, then the means of its values. All programs of an image write the same.
+
+    And the means over pixels that are kept.
     """
-    b, number = tl.program_id(0), channels * pixels
-    pooled, averages, normalizers, logits, statistics = _kept(kept, maps, maps * (height + width), pixels)
-    pooled += b * number
-    flat = tl.arange(0, BF)  # each lane has its own mean and squares, by Welford's recurrence: one pass, exact
-    means, squares, counts = tl.zeros([BF], WIDE), tl.zeros([BF], WIDE), tl.zeros([BF], WIDE)
-    for first in range(0, number, BF):
-        there = first + flat < number
-        value = tl.load(pooled + first + flat, mask=there, other=0)
-        counts += tl.where(there, 1, 0)
-        difference = tl.where(there, value - means, 0)
-        means += difference / tl.maximum(counts, 1)
-        squares += difference * (value - means)
-    mean = tl.sum(means * counts) / number
-    squares += counts * (means - mean) * (means - mean)
-    deviation = tl.sqrt(tl.sum(squares) / number + EPS)
+    c = tl.arange(0, BC)
+    weight_c, bias_c = _channels(weight, bias, c, c < channels, WIDE)
+    average = tl.zeros([BC], WIDE)
+    for n in tl.static_range(BN):
+        there = c < tl.where(pixels > n, channels, 0)
+        z = (tl.load(pooled + c * pixels + n, mask=there, other=0) - mean) / deviation * weight_c + bias_c
+        average += tl.where(there, z, 0)
+        tl.store(normed + n * channels + c, z, mask=there)
+    average /= pixels
+    tl.store(averages + c, average, mask=c < channels)
+    tl.store(normed + pixels * channels + c, tl.load(v + c, mask=c < channels, other=0).to(WIDE) * average,
+             mask=c < channels)
+    tl.debug_barrier()  # what one thread has stored others load
 
-    i = tl.program_id(1) * BI + tl.arange(0, BI)
+
+@triton.jit
+def _ask_by_pixel(pooled, normed, averages, weight, bias, q, k, v, i, channels, pixels, mean, deviation,
+                  SCALE: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr,
+                  BN: tl.constexpr, WIDE: tl.constexpr):
+    """Softmax and what it weighs, of channels i: (BI, ) log2 of its sums, and means of values. For few pixels.
+
+    Each thread has one i, and goes over the j of one slot of BS, so that nothing is summed up across threads before the
+    end.
+    """
+    _make_ready(pooled, normed, averages, weight, bias, v, channels, pixels, mean, deviation, BC, BN, WIDE)
+    values = normed + pixels * channels
+    q_i = tl.load(q + i, mask=i < channels, other=0).to(WIDE) * (SCALE * LOG2E)
+    slots, steps = tl.arange(0, BS), tl.arange(0, BJ) * BS
+    largest, weights, sums = tl.full([BS, BI], LOWEST, WIDE), tl.zeros([BS, BI], WIDE), tl.zeros([BS, BI], WIDE)
+    for start in range(0, channels, BJ * BS):
+        j = start + steps[:, None] + slots[None, :]
+        k_j = tl.load(k + j, mask=j < channels, other=0).to(WIDE)
+        scores = tl.zeros([BJ, BS, BI], WIDE) + tl.where(j < channels, 0, float('-inf'))[:, :, None]
+        for n in tl.static_range(BN):
+            those = tl.where(pixels > n, channels, 0)
+            query = tl.load(normed + n * channels + i, mask=i < those, other=0) * q_i
+            asked = tl.load(normed + n * channels + j, mask=j < those, other=0) * k_j
+            scores += query[None, None, :] * asked[:, :, None]
+        value = tl.load(values + j, mask=j < channels, other=0)
+        larger = tl.maximum(largest, tl.max(scores, 0))
+        e, shrunk = tl.exp2(scores - larger[None, :, :]), tl.exp2(largest - larger)
+        weights = weights * shrunk + tl.sum(e, 0)
+        sums = sums * shrunk + tl.sum(e * value[:, :, None], 0)
+        largest = larger
+    of_all = tl.max(largest, 0)
+    shrunk = tl.exp2(largest - of_all[None, :])
+    total = tl.sum(weights * shrunk, 0)
+    return of_all + tl.log2(total), tl.sum(sums * shrunk, 0) / total
+
+
+@triton.jit
+def _ask_by_product(pooled, averages, weight, bias, q, k, v, i, channels, pixels, mean, deviation,
+                    SCALE: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr, BN: tl.constexpr, WIDE: tl.constexpr):
+    """As :func:`_ask_by_pixel`, by products of matrices, BN pixels and BJ channels that are asked at once."""
     inside_i = i < channels
     weight_i, bias_i = _channels(weight, bias, i, inside_i, WIDE)
-    q_i = tl.load(q + i, mask=inside_i, other=0).to(WIDE) * SCALE
-    largest, average = tl.full([BI, BJ], LOWEST, WIDE), tl.zeros([BI], WIDE)
-    weights, sums = tl.zeros([BI, BJ], WIDE), tl.zeros([BI, BJ], WIDE)
+    q_i = tl.load(q + i, mask=inside_i, other=0).to(WIDE) * (SCALE * LOG2E)
+    largest, weights, sums = tl.full([BI], LOWEST, WIDE), tl.zeros([BI], WIDE), tl.zeros([BI], WIDE)
     for start in range(0, channels, BJ):
         j = start + tl.arange(0, BJ)
         inside_j = j < channels
         weight_j, bias_j = _channels(weight, bias, j, inside_j, WIDE)
         k_j, v_j = _channels(k, v, j, inside_j, WIDE)
-        scores, sums_i, sums_j = _dots(pooled, i, inside_i, weight_i * q_i, bias_i * q_i, j, inside_j, weight_j * k_j,
-                                       bias_j * k_j, pixels, mean, deviation, BI, BJ, BN, WIDE)
-        average = sums_i / pixels * weight_i + bias_i
-        value_j = v_j * (sums_j / pixels * weight_j + bias_j)
+        scores, sums_j = _dots(pooled, i, inside_i, weight_i * q_i, bias_i * q_i, j, inside_j, weight_j * k_j,
+                               bias_j * k_j, pixels, mean, deviation, BI, BJ, BN, WIDE)
+        average = sums_j / pixels * weight_j + bias_j
+        tl.store(averages + j, average, mask=inside_j)  # all programs of an image store the same
         scores += tl.where(inside_j, 0, float('-inf'))[None, :]
-        larger = tl.maximum(largest, scores)
-        e, shrunk = tl.exp(scores - larger), tl.exp(largest - larger)
-        weights = weights * shrunk + e
-        sums = sums * shrunk + e * value_j[None, :]
+        larger = tl.maximum(largest, tl.max(scores, 1))
+        e, shrunk = tl.exp2(scores - larger[:, None]), tl.exp2(largest - larger)
+        weights = weights * shrunk + tl.sum(e, 1)
+        sums = sums * shrunk + tl.sum(e * (v_j * average)[None, :], 1)
         largest = larger
-    of_all = tl.max(largest, 1)
-    shrunk = tl.exp(largest - of_all[:, None])
-    total = tl.sum(weights * shrunk, 1)
-    place = b * channels + i
-    tl.store(averages + place, average, mask=inside_i)
-    tl.store(normalizers + place, of_all + tl.log(total), mask=inside_i)
-    tl.store(logits + place, tl.sum(sums * shrunk, 1) / total, mask=inside_i)
+    return largest + tl.log2(weights), sums / weights
+
+
+@kernel
+def attend(kept, work, weight, bias, q, k, v, maps, channels, height, width, pixels, parts, SCALE: tl.constexpr,
+           EPS: tl.constexpr, STATS: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr, BS: tl.constexpr,
+           BC: tl.constexpr, BN: tl.constexpr, BF: tl.constexpr, WIDE: tl.constexpr, EARLY: tl.constexpr):
+    """Eq. 9 to 12, BI channels of an image: norm, attention between channels, the mean over pixels.
+
+    BS slots by pixels; 0: by products.
+    """
+    _begin(EARLY)
+    b, number, lines = tl.program_id(0), channels * pixels, maps * (height + width)
+    pooled, averages, normalizers, logits, statistics = _kept(kept, maps, lines, pixels)
+    pooled += b * number
+    averages += b * channels
+    parts_of = work + 2 * lines + b * parts * 3
+    mean, deviation = _mean_and_deviation(parts_of, parts, number, EPS, BF, WIDE)
+    i = tl.program_id(1) * BI + tl.arange(0, BI)
+    if BS == 0:
+        normalizer, logit = _ask_by_product(pooled, averages, weight, bias, q, k, v, i, channels, pixels, mean,
+                                            deviation, SCALE, BI, BJ, BN, WIDE)
+    else:
+        normed = work + 2 * lines + maps // channels * parts * 3 + b * (number + channels)
+        normalizer, logit = _ask_by_pixel(pooled, normed, averages, weight, bias, q, k, v, i, channels, pixels, mean,
+                                          deviation, SCALE, BI, BJ, BS, BC, BN, WIDE)
+    tl.store(normalizers + b * channels + i, normalizer, mask=i < channels)
+    tl.store(logits + b * channels + i, logit, mask=i < channels)
     if tl.program_id(1) == 0:
         tl.store(statistics + b * STATS, mean)
         tl.store(statistics + b * STATS + 1, deviation)
@@ -276,8 +425,9 @@ def attend(kept, weight, bias, q, k, v, maps, channels, height, width, pixels, S
 
 @kernel
 def gate(x, kept, work, y, maps, height, width, pixels, LIMIT: tl.constexpr,
-         M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, WIDE: tl.constexpr):
+         M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, WIDE: tl.constexpr, EARLY: tl.constexpr):
     """Eq. 13: all gates in one product."""
+    _begin(EARLY)
     m, here, width = _maps(maps, width, M, V)
     h, w, lines = tl.program_id(1) * BH + tl.arange(0, BH), tl.arange(0, BW), maps * (height + width)
     rows, columns = here[:, None] & (h < height)[None, :], here[:, None] & (w < width)[None, :]
@@ -295,11 +445,12 @@ def gate(x, kept, work, y, maps, height, width, pixels, LIMIT: tl.constexpr,
 @kernel
 def map_sums(x, grad, kept, work, weight_h, bias_h, weight_w, bias_w, maps, channels, height, width, pixels,
              LIMIT: tl.constexpr, M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr,
-             WIDE: tl.constexpr):
+             WIDE: tl.constexpr, EARLY: tl.constexpr):
     """What one pass over x and the gradient G of y tells: ``sums``, and gradients to logits of channels.
 
     Means and gates are computed again, which is cheaper than to keep them.
     """
+    _begin(EARLY)
     m, here, width = _maps(maps, width, M, V)
     w, lines = tl.arange(0, BW), maps * (height + width)
     gates, sums, _, _, of_logits, _, _ = _work(work, maps, lines, pixels)
@@ -332,47 +483,82 @@ def map_sums(x, grad, kept, work, weight_h, bias_h, weight_w, bias_w, maps, chan
     tl.store(of_logits + m, total * g * (1 - g / LIMIT), mask=here)
 
 
-@kernel
-def attend_backward(kept, work, shares, weight, bias, q, k, v, maps, channels, height, width, pixels, k0, k1, k2, k3,
-                    SCALE: tl.constexpr, STATS: tl.constexpr, GROUPS: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr,
-                    BN: tl.constexpr, WIDE: tl.constexpr):
-    """Of :func:`attend`, BI channels of an image: the gradients to n, and an image's share in those to its parameters.
+@triton.jit
+def _answer_by_pixel(pooled, of_normed, normed, averages, normalizers, logits, of_logits, weight, bias, q, k, v, i,
+                     channels, pixels, mean, deviation, SCALE: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr,
+                     BS: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, WIDE: tl.constexpr):
+    """Of :func:`_ask_by_pixel`, and dealt out as there: gradients to q, k and v over the mean, of channels i.
 
-    D is symmetric, so that a block of it gives the weights P_ij, by which these channels ask, and P_ji, by which they
-    are asked.
+    Those to n, but for the part of the values, go to ``of_normed``.
     """
-    b, lines = tl.program_id(0), maps * (height + width)
-    pooled, averages, normalizers, logits, statistics = _kept(kept, maps, lines, pixels)
-    _, _, _, _, of_logits, of_normed, _ = _work(work, maps, lines, pixels)
-    pooled += b * channels * pixels
-    of_normed += b * channels * pixels
-    mean, deviation = tl.load(statistics + b * STATS), tl.load(statistics + b * STATS + 1)
-    i = tl.program_id(1) * BI + tl.arange(0, BI)
-    inside_i, place_i = i < channels, b * channels + i
+    _make_ready(pooled, normed, averages, weight, bias, v, channels, pixels, mean, deviation, BC, BN, WIDE)
+    values = normed + pixels * channels
+    q_i, k_i = _channels(q, k, i, i < channels, WIDE)
+    value_i = tl.load(values + i, mask=i < channels, other=0)
+    normalizer_i = tl.load(normalizers + i, mask=i < channels, other=0)
+    logit_i = tl.load(logits + i, mask=i < channels, other=0)
+    grad_i = tl.load(of_logits + i, mask=i < channels, other=0)
+    slots, steps, which = tl.arange(0, BS), tl.arange(0, BJ) * BS, tl.arange(0, BN)
+    of_q, of_k, of_v = tl.zeros([BS, BI], WIDE), tl.zeros([BS, BI], WIDE), tl.zeros([BS, BI], WIDE)
+    of_n = tl.zeros([BN, BS, BI], WIDE)
+    for start in range(0, channels, BJ * BS):
+        j = start + steps[:, None] + slots[None, :]
+        q_j, k_j = _channels(q, k, j, j < channels, WIDE)
+        value_j = tl.load(values + j, mask=j < channels, other=0)[:, :, None]
+        normalizer_j = tl.load(normalizers + j, mask=j < channels, other=0)[:, :, None]
+        logit_j = tl.load(logits + j, mask=j < channels, other=0)[:, :, None]
+        grad_j = tl.load(of_logits + j, mask=j < channels, other=0)[:, :, None]
+        dots = tl.zeros([BJ, BS, BI], WIDE)  # D, scaled as its scores are
+        for n in tl.static_range(BN):
+            those = tl.where(pixels > n, channels, 0)
+            n_i = tl.load(normed + n * channels + i, mask=i < those, other=0) * (SCALE * LOG2E)
+            dots += n_i[None, None, :] * tl.load(normed + n * channels + j, mask=j < those, other=0)[:, :, None]
+        asking, being_asked = q_i[None, None, :] * k_j[:, :, None], k_i[None, None, :] * q_j[:, :, None]
+        asks = tl.where((j < channels)[:, :, None], tl.exp2(dots * asking - normalizer_i[None, None, :]), 0)
+        asked = tl.exp2(dots * being_asked - normalizer_j)
+        of_v += tl.sum(asked * grad_j, 0)
+        asks *= grad_i[None, None, :] * (value_j - logit_i[None, None, :])  # now gradients to the scores
+        asked *= grad_j * (value_i[None, None, :] - logit_j)
+        of_q += tl.sum(asks * dots * k_j[:, :, None], 0)
+        of_k += tl.sum(asked * dots * q_j[:, :, None], 0)
+        of_dots = asks * asking + asked * being_asked
+        for n in tl.static_range(BN):
+            n_j = tl.load(normed + n * channels + j, mask=j < tl.where(pixels > n, channels, 0), other=0)
+            of_n += tl.where((which == n)[:, None, None], tl.sum(of_dots * n_j[:, :, None], 0)[None, :, :], 0)
+    tl.store(of_normed + i[None, :] * pixels + which[:, None], tl.sum(of_n, 1) * SCALE,
+             mask=(i < channels)[None, :] & (which < pixels)[:, None])
+    tl.debug_barrier()
+    return tl.sum(of_q, 0) / LOG2E, tl.sum(of_k, 0) / LOG2E, tl.sum(of_v, 0)
+
+
+@triton.jit
+def _answer_by_product(pooled, of_normed, averages, normalizers, logits, of_logits, weight, bias, q, k, v, i,
+                       channels, pixels, mean, deviation, SCALE: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr,
+                       BN: tl.constexpr, WIDE: tl.constexpr):
+    """As :func:`_answer_by_pixel`, by products of matrices, BN pixels and BJ channels at once."""
+    inside_i = i < channels
     weight_i, bias_i = _channels(weight, bias, i, inside_i, WIDE)
     q_i, k_i = _channels(q, k, i, inside_i, WIDE)
-    v_i = tl.load(v + i, mask=inside_i, other=0).to(WIDE)
-    average_i = tl.load(averages + place_i, mask=inside_i, other=0)
-    normalizer_i = tl.load(normalizers + place_i, mask=inside_i, other=0)
-    logit_i = tl.load(logits + place_i, mask=inside_i, other=0)
-    grad_i = tl.load(of_logits + place_i, mask=inside_i, other=0)
-    value_i = v_i * average_i
+    value_i = tl.load(v + i, mask=inside_i, other=0).to(WIDE) * tl.load(averages + i, mask=inside_i, other=0)
+    normalizer_i = tl.load(normalizers + i, mask=inside_i, other=0)
+    logit_i = tl.load(logits + i, mask=inside_i, other=0)
+    grad_i = tl.load(of_logits + i, mask=inside_i, other=0)
     of_q, of_k, of_v = tl.zeros([BI, BJ], WIDE), tl.zeros([BI, BJ], WIDE), tl.zeros([BI, BJ], WIDE)
     for start in range(0, channels, BJ):
         j = start + tl.arange(0, BJ)
-        inside_j, place_j = j < channels, b * channels + j
+        inside_j = j < channels
         weight_j, bias_j = _channels(weight, bias, j, inside_j, WIDE)
-        dots, sums_i, sums_j = _dots(pooled, i, inside_i, weight_i, bias_i, j, inside_j, weight_j, bias_j, pixels,
-                                     mean, deviation, BI, BJ, BN, WIDE)
+        dots, sums_j = _dots(pooled, i, inside_i, weight_i, bias_i, j, inside_j, weight_j, bias_j, pixels, mean,
+                             deviation, BI, BJ, BN, WIDE)
         q_j, k_j = _channels(q, k, j, inside_j, WIDE)
         value_j = tl.load(v + j, mask=inside_j, other=0).to(WIDE) * (sums_j / pixels * weight_j + bias_j)
-        normalizer_j = tl.load(normalizers + place_j, mask=inside_j, other=0)
-        logit_j = tl.load(logits + place_j, mask=inside_j, other=0)
-        grad_j = tl.load(of_logits + place_j, mask=inside_j, other=0)
+        normalizer_j = tl.load(normalizers + j, mask=inside_j, other=0)
+        logit_j = tl.load(logits + j, mask=inside_j, other=0)
+        grad_j = tl.load(of_logits + j, mask=inside_j, other=0)
         both = inside_i[:, None] & inside_j[None, :]
         dots *= SCALE
-        asks = tl.where(both, tl.exp(dots * q_i[:, None] * k_j[None, :] - normalizer_i[:, None]), 0)
-        asked = tl.where(both, tl.exp(dots * k_i[:, None] * q_j[None, :] - normalizer_j[None, :]), 0)
+        asks = tl.where(both, tl.exp2(dots * (q_i * LOG2E)[:, None] * k_j[None, :] - normalizer_i[:, None]), 0)
+        asked = tl.where(both, tl.exp2(dots * k_i[:, None] * (q_j * LOG2E)[None, :] - normalizer_j[None, :]), 0)
         of_v += asked * grad_j[None, :]
         asks *= grad_i[:, None] * (value_j[None, :] - logit_i[:, None])  # now gradients to the scores
         asked *= grad_j[None, :] * (value_i[:, None] - logit_j[None, :])
@@ -382,20 +568,48 @@ def attend_backward(kept, work, shares, weight, bias, q, k, v, maps, channels, h
         for first in range(0, pixels, BN):
             z_j = _standardized(pooled, j, inside_j, first, pixels, mean, deviation, BN)
             n_j = _normed(z_j, weight_j, bias_j, first, pixels, BN)
-            if BN == 1:
-                summand = tl.sum(of_dots * n_j[None, :], 1)
-                if start > 0:
-                    summand += tl.load(of_normed + i * pixels + first, mask=inside_i, other=0)
-                tl.store(of_normed + i * pixels + first, summand, mask=inside_i)
-            else:
-                at = first + tl.arange(0, BN)
-                place, inside = i[:, None] * pixels + at[None, :], inside_i[:, None] & (at < pixels)[None, :]
-                summands = tl.dot(of_dots, n_j, input_precision='tf32x3', out_dtype=WIDE)
-                if start > 0:
-                    summands += tl.load(of_normed + place, mask=inside, other=0)
-                tl.store(of_normed + place, summands, mask=inside)
+            at = first + tl.arange(0, BN)
+            place, inside = i[:, None] * pixels + at[None, :], inside_i[:, None] & (at < pixels)[None, :]
+            summands = tl.dot(of_dots, n_j, input_precision='tf32x3', out_dtype=WIDE)
+            if start > 0:
+                summands += tl.load(of_normed + place, mask=inside, other=0)
+            tl.store(of_normed + place, summands, mask=inside)
         tl.debug_barrier()  # what one thread has stored another may load
-    of_v = tl.sum(of_v, 1)
+    return tl.sum(of_q, 1), tl.sum(of_k, 1), tl.sum(of_v, 1)
+
+
+@kernel
+def attend_backward(kept, work, shares, weight, bias, q, k, v, maps, channels, height, width, down, across,
+                    k0, k1, k2, k3, SCALE: tl.constexpr, STATS: tl.constexpr, GROUPS: tl.constexpr, BI: tl.constexpr,
+                    BJ: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, WIDE: tl.constexpr,
+                    EARLY: tl.constexpr):
+    """Of :func:`attend`, BI channels of an image: the gradients to n, and an image's share in those to its parameters.
+
+    D is symmetric, so that what is between i and j gives the weights P_ij, by which these channels ask, and P_ji, by
+    which they are asked.
+    """
+    _begin(EARLY)
+    b, lines, pixels = tl.program_id(0), maps * (height + width), down * across
+    pooled, averages, normalizers, logits, statistics = _kept(kept, maps, lines, pixels)
+    _, _, _, _, of_logits, of_normed, of_pooled = _work(work, maps, lines, pixels)
+    mean, deviation = tl.load(statistics + b * STATS), tl.load(statistics + b * STATS + 1)
+    normed = of_pooled + maps * (down * width) + b * channels * (pixels + 1)
+    pooled += b * channels * pixels
+    of_normed += b * channels * pixels
+    averages += b * channels
+    normalizers += b * channels
+    logits += b * channels
+    of_logits += b * channels
+    i = tl.program_id(1) * BI + tl.arange(0, BI)
+    inside_i = i < channels
+    if BS == 0:
+        of_q, of_k, of_v = _answer_by_product(pooled, of_normed, averages, normalizers, logits, of_logits, weight, bias,
+                                              q, k, v, i, channels, pixels, mean, deviation, SCALE, BI, BJ, BN, WIDE)
+    else:
+        of_q, of_k, of_v = _answer_by_pixel(pooled, of_normed, normed, averages, normalizers, logits, of_logits, weight,
+                                            bias, q, k, v, i, channels, pixels, mean, deviation, SCALE, BI, BJ, BS, BC,
+                                            BN, WIDE)
+    v_i = tl.load(v + i, mask=inside_i, other=0).to(WIDE)
     of_weight, of_bias = tl.zeros([BI], WIDE), tl.zeros([BI], WIDE)
     for first in range(0, pixels, BN):
         at = first + tl.arange(0, BN)
@@ -409,9 +623,9 @@ def attend_backward(kept, work, shares, weight, bias, q, k, v, maps, channels, h
     shares += b * length + attention + i
     tl.store(shares, of_weight, mask=inside_i)
     tl.store(shares + channels, of_bias, mask=inside_i)
-    tl.store(shares + 2 * channels, tl.sum(of_q, 1), mask=inside_i)
-    tl.store(shares + 3 * channels, tl.sum(of_k, 1), mask=inside_i)
-    tl.store(shares + 4 * channels, of_v * average_i, mask=inside_i)
+    tl.store(shares + 2 * channels, of_q, mask=inside_i)
+    tl.store(shares + 3 * channels, of_k, mask=inside_i)
+    tl.store(shares + 4 * channels, of_v * tl.load(averages + i, mask=inside_i, other=0), mask=inside_i)
 
 
 @triton.jit
@@ -429,11 +643,12 @@ def _shares(channels, k0, k1, k2, k3, GROUPS: tl.constexpr):
 def gate_gradients(x, kept, work, shares, weight, maps, channels, height, width, down, across, window_height,
                    window_width, k0, k1, k2, k3, LIMIT: tl.constexpr, STATS: tl.constexpr, GROUPS: tl.constexpr,
                    M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr, BC: tl.constexpr,
-                   BD: tl.constexpr, WIDE: tl.constexpr):
+                   BD: tl.constexpr, WIDE: tl.constexpr, EARLY: tl.constexpr):
     """Gradients to the logits of rows and columns: of the output, in ``sums``, and of the pooled map, by a pass over x.
 
     The M maps are of one image.
     """
+    _begin(EARLY)
     m, here, width = _maps(maps, width, M, V)
     w, lines, pixels = tl.arange(0, BW), maps * (height + width), down * across
     pooled, _, _, logits, statistics = _kept(kept, maps, lines, pixels)
@@ -504,20 +719,17 @@ def _store_norm_shares(shares, of_gates, normed, place, inside, channel, member,
 @kernel
 def gates_backward(kept, work, shares, w0, w1, w2, w3, weight_h, weight_w, maps, channels, height, width, pixels,
                    k0, k1, k2, k3, GROUPS: tl.constexpr, TAPS: tl.constexpr, STATS: tl.constexpr,
-                   BC: tl.constexpr, BS: tl.constexpr, BR: tl.constexpr, BL: tl.constexpr, WIDE: tl.constexpr):
+                   BC: tl.constexpr, BS: tl.constexpr, BR: tl.constexpr, BL: tl.constexpr, WIDE: tl.constexpr,
+                   EARLY: tl.constexpr):
     """Of :func:`gates`, BS channels of a group of an image, both axes.
 
     Gradients to the means, divided by the number of pixels that each is of; and the image's share in the gradients to
     the convolutions' weights and biases and to both norms'.
     """
+    _begin(EARLY)
     b, group = tl.program_id(0), tl.program_id(1)
-    weights, size, before = w0, k0, 0
-    if group == 1:
-        weights, size, before = w1, k1, k0
-    if group == 2:
-        weights, size, before = w2, k2, k0 + k1
-    if group == 3:
-        weights, size, before = w3, k3, k0 + k1 + k2
+    weights, size = _of_group(group, w0, w1, w2, w3), _of_group(group, k0, k1, k2, k3)
+    before = _of_group(group, 0, k0, k0 + k1, k0 + k1 + k2)
     lines, members, side = maps * (height + width), channels // GROUPS, height + width
     _, _, _, _, statistics = _kept(kept, maps, lines, pixels)
     _, _, of_gates, of_means, _, _, _ = _work(work, maps, lines, pixels)
@@ -573,8 +785,9 @@ def gates_backward(kept, work, shares, w0, w1, w2, w3, weight_h, weight_w, maps,
 @kernel
 def add_gradients(grad, kept, work, of_x, maps, height, width, down, across, window_height,
                   LIMIT: tl.constexpr, M: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, V: tl.constexpr,
-                  WIDE: tl.constexpr):
+                  WIDE: tl.constexpr, EARLY: tl.constexpr):
     """The gradient to x: of the product, of the pooled map, and of the means."""
+    _begin(EARLY)
     m, here, width = _maps(maps, width, M, V)
     h, w, lines = tl.program_id(1) * BH + tl.arange(0, BH), tl.arange(0, BW), maps * (height + width)
     _, _, _, logits, _ = _kept(kept, maps, lines, down * across)

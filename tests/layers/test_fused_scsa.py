@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parametrize, prune
 
 import oracles
 from mmxattn.layers import SCSA, fused_scsa, scsa
@@ -66,17 +67,38 @@ def test_any_shape(batch, members, height, width):
     assert_agrees(*layer_and_map((batch, 4 * members, height, width)))
 
 
-@pytest.mark.parametrize('tile, together', [((32, 1), 64), ((64, 8), 16)])
-def test_however_maps_are_dealt_out(tile, together, monkeypatch):
-    for name in ('TILE', 'OF_FEW'):
-        monkeypatch.setattr(fused_scsa, name, tile)
-    monkeypatch.setattr(fused_scsa, 'TOGETHER', together)
-    monkeypatch.setattr(fused_scsa, 'SHARE', 8)
+@pytest.mark.parametrize('shape, constants', [
+    ((1, 8, 12, 9), dict(OF_FEW=(32, 1), TOGETHER=64, SHARE=8)),
+    ((1, 8, 12, 9), dict(OF_FEW=(64, 8), TOGETHER=16, SHARE=8)),
+    ((2, 12, 15, 17), dict(FEWEST=1)),  # means, gates and pooling by one kernel
+    ((1, 8, 15, 9), dict(FEWEST=1, SQUEEZED=32)),
+    ((2, 8, 15, 9), dict(BANDS=16, PARTS=2)),  # many parts of the pooled image
+    ((1, 12, 15, 17), dict(BY_PIXEL=(2, 2, 2, 1), BACK_BY_PIXEL=(2, 2, 2, 1))),
+    ((1, 12, 15, 17), dict(PRODUCT=1)),
+    ((1, 20, 15, 9), dict(PRODUCT=1, BY_FEW=(16, 16, 4), BACK_BY_PRODUCT=(16, 16, 4)))
+])
+def test_however_work_is_dealt_out(shape, constants, monkeypatch):
+    for name, value in constants.items():
+        assert hasattr(fused_scsa, name)
+        monkeypatch.setattr(fused_scsa, name, value)
     fused_scsa._plan.cache_clear()
     try:
-        assert_agrees(*layer_and_map((1, 8, 12, 9)))
+        assert_agrees(*layer_and_map(shape))
     finally:
         fused_scsa._plan.cache_clear()
+
+
+@pytest.mark.parametrize('images, squeezing', [(16, ['squeeze']), (2, ['map_means', 'gates', 'pool'])])
+def test_one_kernel_squeezes_where_there_are_many_images(images, squeezing, monkeypatch):
+    launched, launch = [], fused_scsa._Launch.__call__
+
+    def note(self, *arguments):
+        launched.append(self.kernel.__name__)
+        launch(self, *arguments)
+
+    monkeypatch.setattr(fused_scsa._Launch, '__call__', note)
+    fused_scsa.run(*layer_and_map((images, 8, 9, 7)))
+    assert launched == [*squeezing, 'attend', 'gate']
 
 
 @pytest.mark.skipif(DEVICE == 'cuda', reason='kernels on a GPU compute in single precision')
@@ -95,6 +117,7 @@ def test_gradients_by_finite_differences():
     assert torch.autograd.gradcheck(form, (x, *parameters), fast_mode=True)
 
 
+@pytest.mark.skipif(DEVICE == 'cuda', reason='the numbers are compared on a CPU')
 @pytest.mark.parametrize('name', ['scsa_c32_28x28.npz', 'scsa_c32_17x23.npz'])
 def test_agrees_with_the_authors_numbers(name, monkeypatch):
     monkeypatch.setattr(scsa, 'fused_scsa', fused_scsa.run)
@@ -174,9 +197,17 @@ def test_sizes_that_no_program_holds(shape, arguments):
     assert fused_scsa.run(layer, x) is None
 
 
-def test_parameters_of_several_types():
+@pytest.mark.parametrize('change', [
+    lambda layer: layer.norm.to(torch.float16),
+    lambda layer: layer.norm_h.to('meta'),
+    lambda layer: prune.random_unstructured(layer.local_dwc, 'weight', 0.5),
+    lambda layer: prune.random_unstructured(layer.norm, 'bias', 0.5),
+    lambda layer: parametrize.register_parametrization(layer.q, 'weight', torch.nn.Identity()),
+])
+def test_parameters_that_kernels_cannot_take(change):
     layer, x = layer_and_map((1, 8, 5, 5))
-    layer.norm.to(torch.float16)
+    assert fused_scsa.run(layer, x) is not None
+    change(layer)
     assert fused_scsa.run(layer, x) is None
 
 
