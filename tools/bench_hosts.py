@@ -29,6 +29,9 @@ examples:
 
   one host, with more turns:
     %(prog)s --only "ResNet-50, 224" --turns 100
+
+  throughput of a GPU that is kept busy:
+    %(prog)s --only "32 images" --turns 20 --calls 20
 """
 
 
@@ -40,6 +43,8 @@ def parse_args():
                         help='how often each is timed; training half as often (default: %(default)s)')
     parser.add_argument('--budget', type=float, default=120, metavar='SECONDS',
                         help='for one timing; fewer turns on a slow machine, five at least (default: %(default)s)')
+    parser.add_argument('--calls', type=int, default=1, metavar='N',
+                        help='calls a turn, one after another; told is the time of one (default: %(default)s)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything there, after every timing')
     return parser.parse_args()
 
@@ -57,11 +62,11 @@ def run(args):
     hosts = select(args.only)
     check_folder(args.json)
     logging.disable(logging.INFO)  # mmengine tells every parameter's learning rate
-    about, results = dict(environment('mmxattn'), clock_mhz=clock_mhz()), []
+    about, results = dict(environment('mmxattn'), clock_mhz=clock_mhz(), calls=args.calls), []
     bar = tqdm(total=sum(1 + host.training for host in hosts), unit='timing', leave=False)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
-        timings = bench_hosts(hosts, device, args.turns, args.budget, bar.set_description_str)
+        timings = bench_hosts(hosts, device, args.turns, args.budget, bar.set_description_str, args.calls)
         for _ in recorded(timings, results, args.json, environment=about):
             bar.update()
     finally:  # stopped or failed, what is measured is measured

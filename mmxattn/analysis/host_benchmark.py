@@ -80,7 +80,7 @@ class Added:
     Attributes:
         part, title: The host's.
         training: Whether the pass is a training step; else it is inference.
-        stock, ours: Seconds, one a turn.
+        stock, ours: Seconds of a call, one a turn.
         macs: Multiply-adds of inference, of the stock model and of ours.
         literal: Seconds with the part in its literal form; None where that was not timed.
     """
@@ -133,7 +133,7 @@ def select(only=''):
     return found
 
 
-def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None):
+def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None, calls=1):
     """Time hosts with and without their part.
 
     Args:
@@ -142,15 +142,19 @@ def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None):
         turns (int): How often inference is timed; a training step half as often.
         budget (float): Seconds after which a timing ends early, once it has five turns.
         say (Callable[[str], object], optional): Told what is timed next.
+        calls (int): How often a model is called in a turn, one call after another. A GPU begins each turn idle: with
+            one call every launch counts, with many it is kept busy.
 
     Yields:
         Added: One a host and a pass, as soon as it is there.
 
     Raises:
-        ValueError: Less than one turn, or a recipe that is not there.
+        ValueError: Less than one turn or one call, or a recipe that is not there.
     """
     if turns < 1:
         raise ValueError(f'turns={turns} must be at least 1.')
+    if calls < 1:
+        raise ValueError(f'calls={calls} must be at least 1.')
     say = say or (lambda line: None)
     for host in hosts:
         say(f'{host.part} in {host.title}')
@@ -163,8 +167,16 @@ def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None):
                 if host.literal:
                     functions.append(prepare(host, recipes[1], literally(models[1], *host.literal), device))
             times = max(1, turns // 2) if training else turns
-            seconds = speed.interleave(functions, times, 3, budget, speed.timer_for(device), LEAST)
+            repeated = [functools.partial(call_again, function, calls) for function in functions]
+            turns_taken = speed.interleave(repeated, times, 3, budget, speed.timer_for(device), LEAST)
+            seconds = [[turn / calls for turn in own] for own in turns_taken]
             yield Added(host.part, host.title, training, *seconds[:2], macs, *seconds[2:])
+
+
+def call_again(function, calls):
+    """Call a function so many times, one after another."""
+    for _ in range(calls):
+        function()
 
 
 def build(host, device):

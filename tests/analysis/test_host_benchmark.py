@@ -72,6 +72,16 @@ def test_models_take_turns(quick):
     assert told['ratio']['median'] == inference.ratio.median and told['ours'] == inference.ours
 
 
+def test_several_calls_a_turn(quick, monkeypatch):
+    monkeypatch.setattr(host_benchmark.speed, 'timer_for', lambda device: lambda function: (function(), 12.0)[1])
+    result, = bench_hosts([Host('SCSA', 'two', ('mmdet', ''), '', training=False)], turns=2, calls=4)
+    counted = [('inference', 'stock'), ('inference', 'ours')]
+    assert quick[2:10] == counted[:1] * 4 + counted[1:] * 4
+    assert result.stock == result.ours == [3.0] * len(result.stock)  # seconds of one call
+    with pytest.raises(ValueError, match='calls=0 must be at least 1'):
+        next(bench_hosts([], turns=1, calls=0))
+
+
 def test_a_host_without_training(quick):
     result, = bench_hosts([Host('SCSA', 'two', ('mmdet', ''), '', training=False)], turns=1)
     assert not result.training and result.literal is None and result.literal_ratio is None
