@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .tracing import is_traced
+from .tracing import is_traced, needs_own_gradient
 
 __all__ = ['axis_means', 'gate_and_pool', 'gate_channels']
 
@@ -39,7 +39,7 @@ def axis_means(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         The means (B, C, H) and (B, C, W), and ``x`` for the next pass.
     """
-    return _AxisMeans.apply(x) if _needs_own_gradient(x) else (*_means(x), x)
+    return _AxisMeans.apply(x) if needs_own_gradient(x) else (*_means(x), x)
 
 
 def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, int],
@@ -63,7 +63,7 @@ def gate_and_pool(x: Tensor, rows: Tensor, columns: Tensor, window: tuple[int, i
         rows, columns = _gates(rows, columns, limit)
         gated = x * rows * columns
         return gated, F.avg_pool2d(gated, window)
-    if _needs_own_gradient(x, rows, columns):
+    if needs_own_gradient(x, rows, columns):
         return _GateAndPool.apply(x, rows, columns, window, limit)
     return _gate_and_pool(x, *_gates(rows, columns, limit), window)
 
@@ -82,13 +82,9 @@ def gate_channels(gated: Tensor, channels: Tensor, x: Tensor, rows: Tensor, colu
     """
     if is_traced():
         return gated * _gate(channels, limit)[:, :, None, None]
-    if _needs_own_gradient(gated, channels):
+    if needs_own_gradient(gated, channels):
         return _GateChannels.apply(gated, channels, x.detach(), rows.detach(), columns.detach(), limit)
     return gated.mul_(_gates_left(x, _gate(channels, limit), columns, limit))
-
-
-def _needs_own_gradient(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors) and not is_traced()
 
 
 def _gate(logits: Tensor, limit: float) -> Tensor:

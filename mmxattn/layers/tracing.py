@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .older_torch import is_compiling
 
-__all__ = ['ceil_div', 'is_overwritable', 'is_traced', 'known_equal', 'split']
+__all__ = ['ceil_div', 'is_overwritable', 'is_traced', 'known_equal', 'needs_own_gradient', 'split']
 
 
 def is_traced() -> bool:
@@ -17,6 +17,11 @@ def is_traced() -> bool:
 def is_overwritable() -> bool:
     """Whether a layer may work in place on what it has made itself: no gradient needs it, and no compiler looks on."""
     return not torch.is_grad_enabled() and not is_traced()
+
+
+def needs_own_gradient(*tensors: Tensor) -> bool:
+    """Whether an autograd function of our own is to be applied: a gradient is wanted, and no compiler makes it."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors) and not is_traced()
 
 
 def known_equal(a: int, b: int) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.utils import parametrize, prune
 
 import oracles
-from mmxattn.layers import SCSA, fused_scsa, scsa
+from mmxattn.layers import SCSA, fused_scsa, scsa, scsa_plan
 
 pytest.importorskip('triton', minversion='3.6')
 DEVICE, DTYPE, ERROR = ('cuda', torch.float32, 1e-3) if torch.cuda.is_available() else ('cpu', torch.float64, 1e-9)
@@ -79,24 +79,24 @@ def test_any_shape(batch, members, height, width):
 ])
 def test_however_work_is_dealt_out(shape, constants, monkeypatch):
     for name, value in constants.items():
-        assert hasattr(fused_scsa, name)
-        monkeypatch.setattr(fused_scsa, name, value)
-    fused_scsa._plan.cache_clear()
+        assert hasattr(scsa_plan, name)
+        monkeypatch.setattr(scsa_plan, name, value)
+    scsa_plan.plan_of.cache_clear()
     try:
         assert_agrees(*layer_and_map(shape))
     finally:
-        fused_scsa._plan.cache_clear()
+        scsa_plan.plan_of.cache_clear()
 
 
 @pytest.mark.parametrize('images, squeezing', [(16, ['squeeze']), (2, ['map_means', 'gates', 'pool'])])
 def test_one_kernel_squeezes_where_there_are_many_images(images, squeezing, monkeypatch):
-    launched, launch = [], fused_scsa._Launch.__call__
+    launched, launch = [], scsa_plan.Launch.__call__
 
     def note(self, *arguments):
         launched.append(self.kernel.__name__)
         launch(self, *arguments)
 
-    monkeypatch.setattr(fused_scsa._Launch, '__call__', note)
+    monkeypatch.setattr(scsa_plan.Launch, '__call__', note)
     fused_scsa.run(*layer_and_map((images, 8, 9, 7)))
     assert launched == [*squeezing, 'attend', 'gate']
 
