@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmxattn.analysis.complexity import Complexity, complexity, count_macs
 from mmxattn.analysis.recipe import build_model, load_recipe
 from mmxattn.analysis.second_count import SecondCount
-from mmxattn.layers import fused_scsa
+from mmxattn.layers.fused_scsa import choice
 
 
 def stock(package, name):
@@ -27,8 +27,8 @@ def test_convolution():
 
 def test_kernels_are_off_while_operators_are_counted():
     states = []
-    count_macs(lambda: states.append(fused_scsa._switched_off))
-    assert states == [True] and not fused_scsa._switched_off
+    count_macs(lambda: states.append(choice._switched_off))
+    assert states == [True] and not choice._switched_off
 
 
 def test_linear():

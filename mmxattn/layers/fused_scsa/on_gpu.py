@@ -1,70 +1,44 @@
-"""SCSA on a GPU: three to five kernels of ``scsa_kernels.py`` forward and five backward, planned in ``scsa_plan.py``.
+"""SCSA on a GPU: three to five kernels of ``gpu_kernels.py`` forward and five backward, planned in ``gpu_plan.py``.
 
 As operators one after another SCSA is about forty launches, most of them of next to nothing, and goes over its map
 nine times. Here it goes over it as often as it must. The numbers are those of the plain form in ``scsa.py`` but for
 rounding: everything between the map that comes in and the one that goes out is in float32 at least, autocast or not.
 """
 import functools
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._utils import _unflatten_dense_tensors  # in C++, as DDP does it: seventeen views take longer than the sums
 from torch.autograd.function import once_differentiable
 
-from .group_norm import GroupNorm
-from .scsa_plan import Plan, plan_of
-from .tracing import is_traced, needs_own_gradient
+from ..tracing import needs_own_gradient
+from .gpu_plan import Plan, plan_of
+from .parameters import parameters_of
 
 if TYPE_CHECKING:
-    from .scsa import SCSA
+    from ..scsa import SCSA
 
-__all__ = ['fused_scsa', 'run', 'without_kernels']
+__all__ = ['run', 'runs_kernels']
 
 OLDEST_GPU = (8, 0)  # compute capability: Ampere
 OLDEST_TRITON = (3, 6)  # whose compiled kernels take all arguments in order, constants included
 
-KINDS = {nn.Conv1d, GroupNorm, nn.Conv2d}  # of modules, whose work the kernels do
-
-_switched_off = False
-
-
-@contextmanager
-def without_kernels() -> Iterator[None]:
-    """A context in which layers compute in their plain form on a GPU too: what counts operators sees those only."""
-    global _switched_off
-    before, _switched_off = _switched_off, True
-    try:
-        yield
-    finally:
-        _switched_off = before
-
-
-def fused_scsa(layer: 'SCSA', x: Tensor) -> Tensor | None:
-    """The layer's output, with its gradients, where there are kernels for it.
-
-    They are for maps on a GPU, with Triton, for the layer of the paper and not for its ablations, and for sizes that
-    programs hold. Compilers have kernels of their own.
-
-    Args:
-        layer: whose arguments and parameters count.
-        x: (B, C, H, W), checked.
-
-    Returns:
-        (B, C, H, W), or None where the plain form has to do.
-    """
-    if not (x.is_cuda and layer.as_published and x.is_contiguous()):
-        return None
-    if _switched_off or is_traced() or not _runs_kernels(x.device):
-        return None
-    return run(layer, x)
-
 
 def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
-    """:func:`fused_scsa`, wherever Triton runs; its interpreter takes maps on a CPU."""
-    parameters = _parameters(layer, x.device)
+    """The layer's output, with its gradients, where there are kernels for it; Triton's interpreter takes a CPU's maps.
+
+    Args:
+        layer: as published; its arguments and parameters count.
+        x: (B, C, H, W), checked and contiguous.
+
+    Returns:
+        (B, C, H, W), or None where the plain form has to do: other things stand in the place of its modules, or a
+        program would have to hold too much.
+    """
+    parameters = parameters_of(layer, x.device)
     if parameters is None:
         return None
     plan = plan_of(x.shape, x.dtype, x.device, parameters[0].dtype, layer.window(x), layer.limit, layer.kernel_sizes,
@@ -78,31 +52,8 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
         return _forward(x, plan, parameters)[0]
 
 
-def _parameters(layer: 'SCSA', device: torch.device) -> list[Tensor] | None:
-    """The convolutions' weights and biases, the norms', and the scales' weights.
-
-    None where there is something else in their place, which has to be called, or to be told that it is elsewhere.
-    """
-    modules: dict[str, Any] = layer._modules  # by attributes it takes half of the time of the launches
-    inner = [modules[name] for name in layer.conv_names]
-    groups = len(inner)
-    inner += [modules[name] for name in ('norm_h', 'norm_w', 'norm', 'q', 'k', 'v')]
-    if {*map(type, inner)} != KINDS:
-        return None
-    weights = [module._parameters.get('weight') for module in inner]  # None where it is pruned: no parameter any more
-    biases = [module._parameters.get('bias') for module in inner]
-    parameters = weights[:groups] + biases[:groups]
-    for weight, bias in zip(weights[groups:-3], biases[groups:-3]):
-        parameters += weight, bias
-    parameters += weights[-3:]
-    for parameter in parameters:
-        if parameter is None or parameter.dtype != parameters[0].dtype or parameter.device != device:
-            return None
-    return parameters
-
-
 @functools.cache
-def _runs_kernels(device: torch.device) -> bool:
+def runs_kernels(device: torch.device) -> bool:
     """Whether a GPU and Triton, which comes with PyTorch for CUDA on Linux, are new enough."""
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < OLDEST_GPU:
         return False

@@ -1,4 +1,4 @@
-"""How SCSA on a GPU is dealt out to the kernels of ``scsa_kernels.py``: which, in what order, how much to a program."""
+"""How SCSA on a GPU is dealt out to the kernels of ``gpu_kernels.py``: which, in what order, how much to a program."""
 import functools
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tracing import ceil_div
+from ..tracing import ceil_div
 
 __all__ = ['Launch', 'Plan', 'plan_of']
 
@@ -231,8 +231,8 @@ def _told(tensors: Sequence[Tensor], last: Launch) -> list:
 
 @functools.cache
 def _kernels() -> Any:
-    from . import scsa_kernels
-    return scsa_kernels
+    from . import gpu_kernels
+    return gpu_kernels
 
 
 def _power(number: int) -> int:

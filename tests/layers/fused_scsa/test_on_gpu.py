@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch.nn.utils import parametrize, prune
 
 import oracles
-from mmxattn.layers import SCSA, fused_scsa, scsa, scsa_plan
+from mmxattn.layers import SCSA, scsa
+from mmxattn.layers.fused_scsa import fused_scsa, gpu_plan, on_gpu, without_kernels
 
 pytest.importorskip('triton', minversion='3.6')
 DEVICE, DTYPE, ERROR = ('cuda', torch.float32, 1e-3) if torch.cuda.is_available() else ('cpu', torch.float64, 1e-9)
@@ -24,7 +25,7 @@ def layer_and_map(shape, dtype=DTYPE, **arguments):
 
 
 def plain(layer, x):
-    with fused_scsa.without_kernels():
+    with without_kernels():
         return layer(x)
 
 
@@ -35,7 +36,7 @@ def output_and_gradients(form, layer, x):
 
 
 def assert_agrees(layer, x, error=ERROR):
-    ours, right = output_and_gradients(fused_scsa.run, layer, x), output_and_gradients(plain, layer, x)
+    ours, right = output_and_gradients(on_gpu.run, layer, x), output_and_gradients(plain, layer, x)
     for name, a, b in zip(['y', 'x', *(name for name, _ in layer.named_parameters())], ours, right):
         assert a.dtype == b.dtype and a.shape == b.shape
         # beside what is relative: a bias before a norm of few channels has almost no gradient
@@ -79,25 +80,25 @@ def test_any_shape(batch, members, height, width):
 ])
 def test_however_work_is_dealt_out(shape, constants, monkeypatch):
     for name, value in constants.items():
-        assert hasattr(scsa_plan, name)
-        monkeypatch.setattr(scsa_plan, name, value)
-    scsa_plan.plan_of.cache_clear()
+        assert hasattr(gpu_plan, name)
+        monkeypatch.setattr(gpu_plan, name, value)
+    gpu_plan.plan_of.cache_clear()
     try:
         assert_agrees(*layer_and_map(shape))
     finally:
-        scsa_plan.plan_of.cache_clear()
+        gpu_plan.plan_of.cache_clear()
 
 
 @pytest.mark.parametrize('images, squeezing', [(16, ['squeeze']), (2, ['map_means', 'gates', 'pool'])])
 def test_one_kernel_squeezes_where_there_are_many_images(images, squeezing, monkeypatch):
-    launched, launch = [], scsa_plan.Launch.__call__
+    launched, launch = [], gpu_plan.Launch.__call__
 
     def note(self, *arguments):
         launched.append(self.kernel.__name__)
         launch(self, *arguments)
 
-    monkeypatch.setattr(scsa_plan.Launch, '__call__', note)
-    fused_scsa.run(*layer_and_map((images, 8, 9, 7)))
+    monkeypatch.setattr(gpu_plan.Launch, '__call__', note)
+    on_gpu.run(*layer_and_map((images, 8, 9, 7)))
     assert launched == [*squeezing, 'attend', 'gate']
 
 
@@ -112,7 +113,7 @@ def test_gradients_by_finite_differences():
             module, _, leaf = name.rpartition('.')
             del own.get_submodule(module)._parameters[leaf]
             setattr(own.get_submodule(module), leaf, parameter)
-        return fused_scsa.run(own, x)
+        return on_gpu.run(own, x)
 
     assert torch.autograd.gradcheck(form, (x, *parameters), fast_mode=True)
 
@@ -120,22 +121,22 @@ def test_gradients_by_finite_differences():
 @pytest.mark.skipif(DEVICE == 'cuda', reason='the numbers are compared on a CPU')
 @pytest.mark.parametrize('name', ['scsa_c32_28x28.npz', 'scsa_c32_17x23.npz'])
 def test_agrees_with_the_authors_numbers(name, monkeypatch):
-    monkeypatch.setattr(scsa, 'fused_scsa', fused_scsa.run)
+    monkeypatch.setattr(scsa, 'fused_scsa', on_gpu.run)
     oracles.assert_agrees_with_reference(SCSA(32), name, num_inputs=1)
 
 
 def test_images_do_not_see_each_other():
     layer, x = layer_and_map((3, 8, 9, 10))
-    together, alone = (fused_scsa.run(layer, images) for images in (x, x[1:2].detach().requires_grad_()))
+    together, alone = (on_gpu.run(layer, images) for images in (x, x[1:2].detach().requires_grad_()))
     assert torch.equal(together[1:2], alone)
 
 
 def test_the_same_without_gradients_and_again():
     layer, x = layer_and_map((2, 8, 9, 10))
-    y = fused_scsa.run(layer, x)
+    y = on_gpu.run(layer, x)
     with torch.no_grad():
-        assert torch.equal(fused_scsa.run(layer, x), y)
-    assert torch.equal(fused_scsa.run(layer, x), y)
+        assert torch.equal(on_gpu.run(layer, x), y)
+    assert torch.equal(on_gpu.run(layer, x), y)
 
 
 def test_a_map_that_begins_anywhere_in_memory():
@@ -143,42 +144,42 @@ def test_a_map_that_begins_anywhere_in_memory():
     memory = torch.empty(x.numel() + 1, dtype=DTYPE, device=DEVICE)
     elsewhere = memory[1:].view_as(x).copy_(x.detach()).requires_grad_()
     assert elsewhere.data_ptr() % 16
-    for a, b in zip(output_and_gradients(fused_scsa.run, layer, elsewhere),
-                    output_and_gradients(fused_scsa.run, layer, x)):
+    for a, b in zip(output_and_gradients(on_gpu.run, layer, elsewhere),
+                    output_and_gradients(on_gpu.run, layer, x)):
         assert torch.equal(a, b)
 
 
 def test_gradients_that_nobody_wants():
     layer, x = layer_and_map((1, 4, 9, 5))
-    right = output_and_gradients(fused_scsa.run, layer, x)[2:]
-    y = fused_scsa.run(layer, x.detach())
+    right = output_and_gradients(on_gpu.run, layer, x)[2:]
+    y = on_gpu.run(layer, x.detach())
     weights = torch.linspace(-1, 1, y.numel(), device=DEVICE).to(y.dtype).view(y.shape)
     assert all(map(torch.equal, torch.autograd.grad(y, list(layer.parameters()), weights), right))
     layer.requires_grad_(False)
-    of_x, = torch.autograd.grad(fused_scsa.run(layer, x), x, weights)
-    assert torch.equal(of_x, output_and_gradients(fused_scsa.run, layer.requires_grad_(), x)[1])
+    of_x, = torch.autograd.grad(on_gpu.run(layer, x), x, weights)
+    assert torch.equal(of_x, output_and_gradients(on_gpu.run, layer.requires_grad_(), x)[1])
     layer.requires_grad_(False)
-    assert not fused_scsa.run(layer, x.detach()).requires_grad
+    assert not on_gpu.run(layer, x.detach()).requires_grad
 
 
 def test_half_precision_is_computed_in_single():
     layer, x = layer_and_map((2, 8, 28, 21), torch.float16)
     layer.float()
     exact = plain(copy.deepcopy(layer).double(), x.detach().double())
-    y = fused_scsa.run(layer, x)
+    y = on_gpu.run(layer, x)
     assert y.dtype == torch.float16
     assert (y - exact).norm() <= torch.finfo(torch.float16).eps * exact.norm()
     grads = torch.autograd.grad(y.float().square().sum(), [x, *layer.parameters()])
     assert [grad.dtype for grad in grads] == [torch.float16, *[torch.float32] * (len(grads) - 1)]
     large = (x.detach().abs() * 1e4).clamp(max=6e4)  # the sum of a row is beyond float16
-    assert fused_scsa.run(layer, large).isfinite().all()
+    assert on_gpu.run(layer, large).isfinite().all()
 
 
 def test_nothing_of_the_size_of_the_map_is_kept_but_the_map():
     layer, x = layer_and_map((1, 128, 35, 35))
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        fused_scsa.run(layer, x)
+        on_gpu.run(layer, x)
     large = [tensor for tensor in kept if tensor.numel() >= min(x.numel(), 128 * 128)]
     assert large and all(tensor.data_ptr() == x.data_ptr() for tensor in large)
 
@@ -194,7 +195,7 @@ def test_nothing_of_the_size_of_the_map_is_kept_but_the_map():
 ])
 def test_sizes_that_no_program_holds(shape, arguments):
     layer, x = layer_and_map(shape, **arguments)
-    assert fused_scsa.run(layer, x) is None
+    assert on_gpu.run(layer, x) is None
 
 
 @pytest.mark.parametrize('change', [
@@ -206,34 +207,22 @@ def test_sizes_that_no_program_holds(shape, arguments):
 ])
 def test_parameters_that_kernels_cannot_take(change):
     layer, x = layer_and_map((1, 8, 5, 5))
-    assert fused_scsa.run(layer, x) is not None
+    assert on_gpu.run(layer, x) is not None
     change(layer)
-    assert fused_scsa.run(layer, x) is None
+    assert on_gpu.run(layer, x) is None
 
 
 def test_a_part_that_was_replaced():
     layer, x = layer_and_map((1, 8, 5, 5))
     layer.v = torch.nn.Sequential(layer.v)
-    assert fused_scsa.run(layer, x) is None
-
-
-@pytest.mark.parametrize('arguments', [
-    dict(spatial=False), dict(channel=False), dict(channel_first=True), dict(shared=False), dict(norm='BN'),
-    dict(norm='LN'), dict(norm=None), dict(norm_first=True), dict(num_heads=2), dict(scale='pixels')
-])
-def test_ablations_have_no_kernels(arguments):
-    assert SCSA(8).as_published and not SCSA(8, **arguments).as_published
-
-
-def test_a_cpu_has_no_kernels():
-    assert fused_scsa.fused_scsa(SCSA(8), torch.randn(1, 8, 5, 5)) is None
+    assert on_gpu.run(layer, x) is None
 
 
 @pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
 def test_a_gpu_has_kernels_unless_they_are_switched_off():
     layer, x = layer_and_map((2, 8, 9, 5))
-    assert torch.equal(layer(x), fused_scsa.fused_scsa(layer, x))
-    with fused_scsa.without_kernels():
-        assert fused_scsa.fused_scsa(layer, x) is None
+    assert torch.equal(layer(x), fused_scsa(layer, x))
+    with without_kernels():
+        assert fused_scsa(layer, x) is None
     for unlike in (x.double(), x.contiguous(memory_format=torch.channels_last)):
-        assert fused_scsa.fused_scsa(layer.to(unlike.dtype), unlike) is None
+        assert fused_scsa(layer.to(unlike.dtype), unlike) is None
