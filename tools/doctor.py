@@ -9,8 +9,8 @@ OLDEST = (3, 10)
 DESCRIPTION = """\
 Tell what is installed, whether it works together, and which known faults these versions have, each with its way around.
 
-Tried are torch, compiled operators, the toolboxes, mmxattn's parts, CUDA, Triton and ONNX, as far as they are there.
-The exit code is 0 where all is well and 1 where something is broken.
+Tried are torch, compiled operators, the toolboxes, mmxattn's parts, Numba, CUDA, Triton and ONNX, as far as they are
+there. The exit code is 0 where all is well and 1 where something is broken.
 """
 
 

@@ -14,7 +14,6 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ..layers.fused_scsa import without_kernels
 from .operators import Operator, Recorder
 from .recipe import build_model, input_shape
 from .second_count import SecondCount, second_count
@@ -102,7 +101,7 @@ def count_macs(function):
 def _count(function):
     counter = FlopCounterMode(display=False, custom_mapping=RULES)
     recorder = Recorder(counter.flop_registry)
-    with torch.no_grad(), _without_mha_fastpath(), without_kernels(), counter, recorder:
+    with torch.no_grad(), _without_mha_fastpath(), counter, recorder:
         function()
     return counter, recorder.operators()
 

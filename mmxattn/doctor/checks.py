@@ -118,6 +118,19 @@ def check_layers():
     return 'SCSA and FINE run'
 
 
+def check_numba():
+    torch, numba, layers = need('torch', 'numba', 'mmxattn.layers')
+    from mmxattn.layers.fused_scsa import fused_scsa, without_kernels
+    layer, x = layers.SCSA(32).eval(), torch.randn(2, 32, 14, 14)
+    with torch.no_grad():
+        y = fused_scsa(layer, x)
+        if y is None:
+            raise Absent('PyTorch\'s threads are not GCC\'s; SCSA is made of its operators')
+        with without_kernels():
+            torch.testing.assert_close(y, layer(x))
+    return f'{numba.__version__} compiles SCSA\'s loops for the CPU'
+
+
 def check_components():
     need('mmengine', 'mmcv', 'mmxattn')
     from mmengine.registry import MODELS

@@ -10,9 +10,10 @@ __all__ = ['Examination', 'examine']
 
 # What is tried -> its title. In this order; what others need comes first.
 TRIED = {
-    'torch': 'torch', 'torch_numpy': 'NumPy', 'layers': 'mmxattn.layers', 'cuda': 'CUDA', 'triton': 'Triton',
-    'torchvision': 'torchvision', 'mmcv_cpu': 'mmcv operators, CPU', 'mmcv_cuda': 'mmcv operators, CUDA',
-    'mmdet': 'mmdet', 'mmseg': 'mmseg', 'mmpretrain': 'mmpretrain', 'components': 'mmxattn', 'onnx': 'ONNX',
+    'torch': 'torch', 'torch_numpy': 'NumPy', 'layers': 'mmxattn.layers', 'numba': 'Numba', 'cuda': 'CUDA',
+    'triton': 'Triton', 'torchvision': 'torchvision', 'mmcv_cpu': 'mmcv operators, CPU',
+    'mmcv_cuda': 'mmcv operators, CUDA', 'mmdet': 'mmdet', 'mmseg': 'mmseg', 'mmpretrain': 'mmpretrain',
+    'components': 'mmxattn', 'onnx': 'ONNX',
 }
 STATES = {'OpenMMLab': 'OpenMMLab', 'OneDL': "OneDL, OpenMMLab's maintained fork", 'both': 'both at once',
           'none': 'no toolbox'}

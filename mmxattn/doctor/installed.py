@@ -15,7 +15,7 @@ TOOLBOXES = {
     'mmpretrain': (('mmpretrain',), ('onedl-mmpretrain',)),
     'mim': (('openmim',), ('onedl-mim',)),
 }
-BESIDE = ('torch', 'torchvision', 'numpy', 'timm', 'triton', 'onnx', 'onnxruntime', 'mmxattn')
+BESIDE = ('torch', 'torchvision', 'numpy', 'timm', 'numba', 'triton', 'onnx', 'onnxruntime', 'mmxattn')
 
 
 def numbers(version: str) -> tuple[int, ...]:

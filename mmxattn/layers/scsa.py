@@ -7,7 +7,7 @@ a channel part, PCSA, gates each channel by self-attention between the channels 
 
 Beside the paper's text:
 * one gated map is made, and all three gates are multiplied into it in place (``gated_maps.py``); on a GPU with Triton
-  kernels go over the map as often as they must (``fused_scsa``);
+  kernels, and in inference on a CPU with Numba compiled loops, go over the map as often as they must (``fused_scsa``);
 * the four convolutions are one, and so are both axes, as one sequence; the depthwise 1x1 convolutions of Eq. 10 are
   products with a scale a channel;
 * the ablations of Table 1 are arguments; where it does not say how one is done, the argument's text does;

@@ -3,15 +3,26 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .older_torch import is_compiling
 
-__all__ = ['ceil_div', 'is_overwritable', 'is_traced', 'known_equal', 'needs_own_gradient', 'split']
+__all__ = ['ceil_div', 'is_observed', 'is_overwritable', 'is_traced', 'known_equal', 'needs_own_gradient', 'split']
 
 
 def is_traced() -> bool:
     """Whether operators are recorded (torch.compile, torch.export, torch.jit.trace), and not only carried out."""
     return is_compiling() or torch.jit.is_tracing()
+
+
+def is_observed(x: Tensor) -> bool:
+    """Whether what is done to a tensor has to be done by PyTorch's operators, for something goes by these.
+
+    Beside :func:`is_traced`: modes that see operators, such as counters of multiply-adds; tensors of other classes;
+    ``torch.func``'s transforms and forward-mode gradients.
+    """
+    return (is_traced() or type(x) is not Tensor or torch._C._len_torch_dispatch_stack() > 0
+            or torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0)
 
 
 def is_overwritable() -> bool:

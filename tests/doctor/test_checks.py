@@ -148,6 +148,7 @@ BREAKS = [
     ('torch', replaced('torch.ones', lambda *size: importlib.import_module('torch').zeros(size)), 'matrices wrongly'),
     ('torch_numpy', replaced('torch.from_numpy', None), 'not callable'),
     ('layers', infinite_layer, 'a layer gives numbers that are not finite'),
+    ('numba', replaced('mmxattn.layers.fused_scsa.choice.on_cpu.run', lambda layer, x: x.clone()), 'not close'),
     ('mmcv_cpu', wrong_boxes, r'nms keeps the boxes \[0, 1, 2\], not \[0, 2\]'),
     ('mmdet', refusing('mmdet'), 'mmdet is incompatible'),
     ('mmseg', refusing('mmseg'), 'mmseg is incompatible'),

@@ -51,8 +51,8 @@ def test_what_is_installed_here():
     assert installed.versions['python'] == platform.python_version()
     assert installed.stack in ('OpenMMLab', 'OneDL')
     assert all(len(installed.toolbox(name)) == 1 for name in TOOLBOXES)
-    assert set(installed.table()) == {'python', 'torch', 'torchvision', 'numpy', *TOOLBOXES, 'timm', 'triton', 'onnx',
-                                      'onnxruntime', 'mmxattn'}
+    assert set(installed.table()) == {'python', 'torch', 'torchvision', 'numpy', *TOOLBOXES, 'timm', 'numba', 'triton',
+                                      'onnx', 'onnxruntime', 'mmxattn'}
 
 
 def test_names_are_compared_as_pip_does(tmp_path, monkeypatch):

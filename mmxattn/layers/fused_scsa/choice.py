@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..tracing import is_traced
-from . import on_gpu
+from ..tracing import is_observed
+from . import on_cpu, on_gpu
 
 if TYPE_CHECKING:
     from ..scsa import SCSA
@@ -18,7 +18,7 @@ _switched_off = False
 
 @contextmanager
 def without_kernels() -> Iterator[None]:
-    """A context in which layers compute in their plain form on a GPU too: what counts operators sees those only."""
+    """A context in which layers compute in their plain form everywhere."""
     global _switched_off
     before, _switched_off = _switched_off, True
     try:
@@ -28,10 +28,10 @@ def without_kernels() -> Iterator[None]:
 
 
 def fused_scsa(layer: 'SCSA', x: Tensor) -> Tensor | None:
-    """The layer's output, with its gradients, where there are kernels for it.
+    """The layer's output where it is computed without PyTorch's operators: on a GPU with its gradients.
 
-    They are for maps on a GPU, with Triton, for the layer of the paper and not for its ablations, and for sizes that
-    programs hold. Compilers have kernels of their own.
+    That is for the layer of the paper and not for its ablations; on a GPU with Triton, on a CPU with Numba and in
+    inference. Compilers fuse operators by themselves, and what looks at operators gets to see them.
 
     Args:
         layer: whose arguments and parameters count.
@@ -40,8 +40,8 @@ def fused_scsa(layer: 'SCSA', x: Tensor) -> Tensor | None:
     Returns:
         (B, C, H, W), or None where the plain form has to do.
     """
-    if not (x.is_cuda and layer.as_published and x.is_contiguous()):
+    if _switched_off or not layer.as_published or is_observed(x):
         return None
-    if _switched_off or is_traced() or not on_gpu.runs_kernels(x.device):
-        return None
-    return on_gpu.run(layer, x)
+    if x.is_cuda:
+        return on_gpu.run(layer, x) if x.is_contiguous() and on_gpu.runs_kernels(x.device) else None
+    return on_cpu.run(layer, x) if x.device.type == 'cpu' and x.is_contiguous() else None

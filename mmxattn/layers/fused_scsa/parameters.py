@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ['parameters_of']
 
+PLAIN = (nn.Parameter, Tensor)  # and not a tensor that is spread over processes, say
 KINDS = {nn.Conv1d, GroupNorm, nn.Conv2d}  # of modules, whose work is done in their place
 
 
@@ -33,7 +34,7 @@ def parameters_of(layer: 'SCSA', device: torch.device) -> list[Tensor] | None:
         parameters += weight, bias
     parameters += weights[-3:]
     for parameter in parameters:
-        if (parameter is None or parameter.dtype != parameters[0].dtype or parameter.device != device
+        if (type(parameter) not in PLAIN or parameter.dtype != parameters[0].dtype or parameter.device != device
                 or not parameter.is_contiguous()):
             return None
     return parameters

@@ -10,6 +10,7 @@ import torch
 from mmxattn.analysis.layer_benchmark import Case, Passes, Rates, bench_layers, benchmark, literal
 from mmxattn.analysis.layer_benchmark.cases import LAYERS
 from mmxattn.layers import CFSAM, FINE, SCSA, CrossLayerAttention
+from mmxattn.layers.fused_scsa import without_kernels
 
 RATES = Rates(bytes_per_second=1e3, macs_per_second=1e12)  # bytes decide
 
@@ -28,7 +29,8 @@ def bench(*cases, **options):
 
 def test_what_is_told_of_a_case():
     said = []
-    inference, training = bench(SCSA_CASE, say=said.append)
+    with without_kernels():
+        inference, training = bench(SCSA_CASE, say=said.append)
     assert said == ['SCSA 2x8x9x11, inference', 'SCSA 2x8x9x11, training step']
     assert (inference.layer, inference.title, inference.training, training.training) == (
         'SCSA', '2x8x9x11', False, True)
@@ -49,11 +51,12 @@ def test_what_is_told_of_a_case():
     assert told['speed_up']['median'] == inference.speed_up.median and told['compiled_speed_up'] is None
 
 
-def test_bytes_that_are_not_seen_are_not_told(monkeypatch):
-    seen = iter((MAP, 40 * MAP))  # ours, in a kernel of its own, and the literal form
-    monkeypatch.setattr(benchmark, 'bytes_moved', lambda function: next(seen))
-    result, = bench(SCSA_CASE, training=False)
-    assert result.ours.bytes_moved is None and result.literal.bytes_moved == 40 * MAP
+def test_bytes_that_are_not_seen_are_not_told():
+    pytest.importorskip('numba')
+    inference, training = bench(SCSA_CASE)  # on a CPU SCSA is compiled loops in inference, and operators in training
+    assert inference.ours.bytes_moved is None and training.ours.bytes_moved > training.necessary_bytes
+    assert inference.literal.bytes_moved > inference.necessary_bytes
+    assert inference.error < 1e-6
 
 
 def test_inference_alone():
