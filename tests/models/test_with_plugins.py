@@ -93,6 +93,7 @@ def test_a_backbone_that_is_a_sequential_does_not_run_its_plugin_as_a_step():
     assert torch.equal(backbone(image()), expected)
 
 
+@torch.no_grad()  # as the moving average, whose parameters want no gradient, computes by itself
 def test_copies_and_pickles_hold_their_own_plugins():
     backbone = build()
     expected = backbone(image())
