@@ -47,7 +47,8 @@ def test_one_case(tmp_path):
     for result in report['results']:
         assert result['layer'] == 'SCSA' and result['error'] < 2e-3 and result['floor'] > 0
         for form in (result['ours'], result['literal']):
-            assert len(form['seconds']) == 2 and form['memory'] > 0 and form['bytes_moved'] > 0
+            assert len(form['seconds']) == 2 and form['memory'] > 0
+        assert result['literal']['bytes_moved'] > result['necessary_bytes']
         assert result['speed_up']['lower'] <= result['speed_up']['median'] <= result['speed_up']['upper']
 
 

@@ -44,6 +44,7 @@ def test_counters_of_operators_see_them(layer):
     assert counter.get_total_flops() > 0
 
 
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_traces_hold_operators(layer):
     x, other = torch.randn(1, 8, 9, 5), torch.randn(1, 8, 9, 5)
     traced = torch.jit.trace(layer, x)
