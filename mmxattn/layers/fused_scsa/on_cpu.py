@@ -23,6 +23,9 @@ __all__ = ['run']
 
 A_THREAD = 2**15  # numbers for each thread at least, as in PyTorch's operators
 UNEVEN = 4  # shares of so many channel groups a thread are even enough
+# Of the attention for each pixel of the map; with more, and with more than these pixels in the pooled map, the plain
+# form's products of matrices are faster. Windows of 7 have fewer than these up to 4900 channels.
+MULTIPLY_ADDS, POOLED_PIXELS = 100, 16
 
 
 def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
@@ -44,12 +47,14 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
     groups = len(layer.kernel_sizes)
     if channels == 1 or channels // groups * min(height, width) == 1:  # a norm of one value raises
         return None
+    window = layer.window(x)
+    down, across = height // window[0], width // window[1]
+    if channels > MULTIPLY_ADDS * window[0] * window[1] and down * across > POOLED_PIXELS:
+        return None
     loops = _compiled()
     if loops is None:
         return None
 
-    window = layer.window(x)
-    down, across = height // window[0], width // window[1]
     maps = batch * channels
     y, work = torch.empty_like(x), x.new_empty(maps * (height + width + down * across))
     rows = work.data_ptr()

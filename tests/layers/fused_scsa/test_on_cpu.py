@@ -175,6 +175,14 @@ def test_sizes_that_the_plain_form_treats(shape):
     assert on_cpu.run(layer, x) is None
 
 
+@pytest.mark.parametrize('channels, window_size, taken', [
+    (128, 1, False), (128, 2, True), (96, 1, True), (128, 7, True)
+])
+def test_large_attention_is_left_to_products_of_matrices(channels, window_size, taken):
+    layer, x = layer_and_map((1, channels, 8, 9), window_size=window_size)
+    assert (on_cpu.run(layer, x) is not None) == taken
+
+
 @pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16, torch.float16])
 def test_single_precision_only(dtype):
     layer, x = layer_and_map((1, 8, 5, 5))
