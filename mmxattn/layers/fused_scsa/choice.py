@@ -40,8 +40,8 @@ def fused_scsa(layer: 'SCSA', x: Tensor) -> Tensor | None:
     Returns:
         (B, C, H, W), or None where the plain form has to do.
     """
-    if _switched_off or not layer.as_published or is_observed(x):
+    if _switched_off or not layer.as_published or is_observed(x) or not x.is_contiguous():
         return None
     if x.is_cuda:
-        return on_gpu.run(layer, x) if x.is_contiguous() and on_gpu.runs_kernels(x.device) else None
-    return on_cpu.run(layer, x) if x.device.type == 'cpu' and x.is_contiguous() else None
+        return on_gpu.run(layer, x) if on_gpu.runs_kernels(x.device) else None
+    return on_cpu.run(layer, x) if x.device.type == 'cpu' else None

@@ -17,6 +17,8 @@ Maps lie one after another as (B*C, H, W). What there is one of a row or a colum
 the channels of a group innermost, (B*groups, H, C / groups): a convolution along seven rows then runs over many
 channels at once, and not over seven numbers. So do the keys of the attention, (N, C).
 """
+# Numba keeps what it has compiled until this very file changes: what it compiles is all here, and whoever renumbers the
+# stages of cpu_told.py has to touch it.
 import math
 from typing import Any
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ['run']
 
 A_THREAD = 2**15  # numbers for each thread at least, as in PyTorch's operators
-UNEVEN = 4  # shares of so many channel groups a thread are even enough
+EVEN_ENOUGH = 4  # channel groups for each thread, whatever is left over
 # Of the attention for each pixel of the map; with more, and with more than these pixels in the pooled map, the plain
 # form's products of matrices are faster. Windows of 7 have fewer than these up to 4900 channels.
 MULTIPLY_ADDS, POOLED_PIXELS = 100, 16
@@ -40,9 +40,6 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
     """
     if layer.training or x.dtype != torch.float32 or not x.numel():
         return None
-    parameters = parameters_of(layer, x.device)
-    if parameters is None or parameters[0].dtype != torch.float32 or needs_own_gradient(x, *parameters):
-        return None
     batch, channels, height, width = x.shape
     groups = len(layer.kernel_sizes)
     if channels == 1 or channels // groups * min(height, width) == 1:  # a norm of one value raises
@@ -50,6 +47,9 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
     window = layer.window(x)
     down, across = height // window[0], width // window[1]
     if channels > MULTIPLY_ADDS * window[0] * window[1] and down * across > POOLED_PIXELS:
+        return None
+    parameters = parameters_of(layer, x.device)
+    if parameters is None or parameters[0].dtype != torch.float32 or needs_own_gradient(x, *parameters):
         return None
     loops = _compiled()
     if loops is None:
@@ -74,7 +74,7 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
 
 def _stages(groups: int, threads: int) -> tuple[int, ...]:
     """What is called one after another, for so many channel groups in all images."""
-    even = groups % threads == 0 or groups >= UNEVEN * threads
+    even = groups % threads == 0 or groups >= EVEN_ENOUGH * threads
     return (SQUEEZE, EXCITE) if even else (MEANS, GATES, POOL, EXCITE)
 
 
