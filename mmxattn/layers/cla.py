@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from .checks import check_flags, check_map, check_option, check_whole
 from .half_precision import map_dtype, saturate, without_autocast
 from .memory_format import in_format_of, to_tokens
+from .resampling import resample
 from .tracing import ceil_div, is_traced
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
@@ -82,11 +83,6 @@ def pixel_shuffle(x: Tensor, size: int) -> Tensor:
         batch, channels, height, width = x.shape
         return x.reshape(batch, channels // size**2, height * size, width * size)
     return x if size == 1 else F.pixel_shuffle(x, size)
-
-
-def bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
-    """A map, resampled to a size."""
-    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
 class CrossLayerAttention(nn.Module):
@@ -280,7 +276,7 @@ class CLADecoderBlock(nn.Module):
 
     def __init__(self, fine_channels: int, coarse_channels: int, embed_channels: int, has_previous: bool,
                  patch_size: int = 1, normalisation: bool = True, combination: str = 'add',
-                 resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
+                 resize: Callable[[Tensor, Sequence[int]], Tensor] = resample):
         super().__init__()
         check_option('CLADecoderBlock', COMBINATIONS, combination=combination)
         self.conv = EmbeddingMix(embed_channels, 2 + has_previous, resize)

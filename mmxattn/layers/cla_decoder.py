@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from .checks import check_channels
-from .cla import CLADecoderBlock, bilinear
+from .cla import CLADecoderBlock
+from .resampling import resample
 
 __all__ = ['CLADecoder']
 
@@ -39,7 +40,7 @@ class CLADecoder(nn.ModuleList):
                  patch_size: int = 1,
                  normalisation: bool = True,
                  combination: str = 'add',
-                 resize: Callable[[Tensor, Sequence[int]], Tensor] = bilinear):
+                 resize: Callable[[Tensor, Sequence[int]], Tensor] = resample):
         check_channels('CLADecoder', in_channels)
         pairs = check_pairs(pairs, len(in_channels))
         super().__init__(

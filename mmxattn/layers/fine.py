@@ -26,6 +26,7 @@ from .fine_attention import area_attention, linear_attention, softmax_attention,
 from .half_precision import saturate
 from .memory_format import in_format_of, to_map, to_tokens
 from .older_torch import RMSNorm
+from .resampling import AveragePool, resample
 from .token_linear import TokenLinear
 from .tracing import is_overwritable
 
@@ -67,7 +68,7 @@ def make_pool(pooling: str, channels: int, size: int) -> nn.Module:
     if size == 1:
         return nn.Identity()
     if pooling == 'average':
-        return nn.AvgPool2d(size, ceil_mode=True)
+        return AveragePool(size)
     if pooling == 'max':
         return nn.MaxPool2d(size, ceil_mode=True)
     return DepthwisePool(channels, size)
@@ -185,21 +186,25 @@ class FINE(nn.Module):
             x = x + self.norm2(self.linear2(F.gelu(self.linear1(x))))
         return x if self.scale is None else x * self.scale
 
-    def modulation_map(self, low: Tensor, high: Tensor) -> Tensor:
-        """The map M (B, C, H, W) that multiplies the low map (Eq. 4 to 8)."""
+    def coarse_map(self, low: Tensor, high: Tensor) -> Tensor:
+        """The modulation map before it is upsampled: (B, C, h, w), a pixel for each window of the low map."""
         low_pooled, high_pooled = self.low_pool(low), self.high_pool(self.high_proj(high))  # Eq. 4, 10
         if self.attention == 'window':  # before the projections: Table 3's FLOPs count keys and values on the low grid
             high_pooled = F.interpolate(high_pooled, size=low_pooled.shape[2:])
         tokens = self.interact(low_pooled, high_pooled)
-        coarse = in_format_of(to_map(tokens, low_pooled.shape[2:]), low)
-        return F.interpolate(coarse, size=low.shape[2:], mode='bilinear', align_corners=False)  # Eq. 8
+        return in_format_of(to_map(tokens, low_pooled.shape[2:]), low)
+
+    def modulation_map(self, low: Tensor, high: Tensor) -> Tensor:
+        """The map M (B, C, H, W) that multiplies the low map (Eq. 4 to 8)."""
+        return resample(self.coarse_map(low, high), low.shape[2:])  # Eq. 8
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         self.check(low, high)
-        modulation = self.modulation_map(low, high)
+        coarse = self.coarse_map(low, high)
+        if self.modulation == 'residual':
+            coarse = coarse + 1  # Eq. 9, low * M + low, as one product; the weights of Eq. 8 sum to one
+        modulation = resample(coarse, low.shape[2:])  # Eq. 8
         if self.modulation == 'none':
             return modulation
-        if self.modulation == 'residual':
-            modulation.add_(1)  # Eq. 9, low * M + low, as one product: its gradients take two passes, not three to five
         place = modulation if is_overwritable() and modulation.dtype == low.dtype else None
         return saturate(torch.mul(low, modulation, out=place), low.dtype)  # fresh memory costs more than the product

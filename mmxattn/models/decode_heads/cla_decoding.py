@@ -2,11 +2,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmseg.models.utils import resize
 from torch import Tensor
 
 from ...layers import CLADecoder
 from ...layers.checks import check_flags
+from ...layers.resampling import resample
 from ..stock_rules import stock_rules
 
 __all__ = ['CLADecoding']
@@ -75,7 +75,7 @@ class CLADecoding(StockHead):
 
     def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
         """Resample a map as the head does."""
-        return resize(x, size=size, mode='bilinear', align_corners=self.align_corners)
+        return resample(x, size, mode='bilinear', align_corners=self.align_corners)
 
     def select(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The maps that ``in_index`` names."""

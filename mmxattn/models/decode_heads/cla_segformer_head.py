@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 import torch
 from mmseg.models.decode_heads import SegformerHead
-from mmseg.models.utils import resize
 from torch import Tensor
 
+from ...layers.resampling import resample
 from ...registry import MODELS
 from .cla_decoding import CLADecoding
 
@@ -50,7 +50,7 @@ class CLASegformerHead(CLADecoding, SegformerHead):
 
     def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
         """Resample a map as the head's arguments say."""
-        return resize(x, size=size, mode=self.interpolate_mode, align_corners=self.align_corners)
+        return resample(x, size, mode=self.interpolate_mode, align_corners=self.align_corners)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps of the backbone, fine to coarse -> logits (B, num_classes, H, W) at the finest map's size."""
