@@ -19,10 +19,10 @@ Beside the paper's text:
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_channels, check_flags, check_maps, check_number, check_option, check_whole
+from .fused_attention import attention
 from .memory_format import in_format_of, to_map, to_tokens
 from .small_batch import normalize
 from .token_linear import TokenLinear, token_linear
@@ -55,7 +55,7 @@ class Block(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         q, k, v = (y.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
                    for y in self.qkv(x).chunk(3, dim=2))
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(attention(q, k, v).transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .fused_attention import attention
 from .half_precision import single_precision, without_autocast
 from .tracing import ceil_div
 
@@ -27,7 +28,7 @@ Grid = tuple[int, int]
 
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid: Grid) -> Tensor:
     """Every low token with every high one (Eq. 6)."""
-    return F.scaled_dot_product_attention(q, k, v)
+    return attention(q, k, v)
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid: Grid) -> Tensor:
@@ -44,8 +45,8 @@ def area_attention(q: Tensor, k: Tensor, v: Tensor, low_grid: Grid, high_grid: G
     areas = min(areas, low_grid[0], high_grid[0])
     low, high = ([height * i // areas * width for i in range(areas + 1)] for height, width in (low_grid, high_grid))
     return torch.cat([
-        F.scaled_dot_product_attention(q[:, :, low[i]:low[i + 1]], k[:, :, high[i]:high[i + 1]],
-                                       v[:, :, high[i]:high[i + 1]]) for i in range(areas)
+        attention(q[:, :, low[i]:low[i + 1]], k[:, :, high[i]:high[i + 1]], v[:, :, high[i]:high[i + 1]])
+        for i in range(areas)
     ], 2)
 
 

@@ -49,7 +49,7 @@ def average_pool(x: Tensor, window: int) -> Tensor:
         (B, C, ceil(H / window), ceil(W / window)).
     """
     height, width = x.shape[2:]
-    if height % window or not as_products(x, (height // window, width // window)):
+    if not as_products(x, (height // window, width // window)) or height % window:
         return F.avg_pool2d(x, window, ceil_mode=True)
     return torch.matmul(x.unflatten(2, (-1, window)).mean(3), pooling(width, window, x.dtype))
 
@@ -74,8 +74,8 @@ class AveragePool(nn.Module):
 
 def as_products(x: Tensor, coarse: Sequence[int]) -> bool:
     """Whether products are faster for a map, of which the coarser of its two sizes is given, and nothing looks on."""
-    return (x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64) and sum(coarse) <= LARGEST
-            and x.is_contiguous() and x.numel() > 0 and autocast_dtype('cpu') is None and not is_observed(x))
+    return (not is_observed(x) and x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64)
+            and sum(coarse) <= LARGEST and x.is_contiguous() and x.numel() > 0 and autocast_dtype('cpu') is None)
 
 
 @functools.lru_cache(maxsize=64)

@@ -64,6 +64,16 @@ def test_aligned_fpn_is_fpn_without_aligners_and_fine_fpn_with_fine():
     assert all(torch.equal(a, b) for a, b in zip(ours(inputs()), fine(inputs())))
 
 
+def test_maps_of_an_aligner_and_of_the_layers_before_are_not_overwritten():
+    neck, kept = AlignedFPN(CHANNELS, 16, num_outs=4, align_cfg=[dict(type=Both)]), []
+    for module in (*neck.aligners, *neck.lateral_convs):
+        module.register_forward_hook(lambda module, given, out: kept.extend(
+            (x, x.clone()) for x in (out if isinstance(out, tuple) else (out, ))))
+    with torch.no_grad():
+        neck(inputs())
+    assert len(kept) == 2 + 4 and all(torch.equal(x, copy) for x, copy in kept)
+
+
 def test_every_parameter_of_an_aligner_learns():
     neck = AlignedFPN(CHANNELS, 16, num_outs=5, align_cfg=dict(type=Both))
     sum(x.sum() for x in neck(inputs())).backward()

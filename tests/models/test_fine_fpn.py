@@ -43,6 +43,9 @@ def test_is_fpn_where_fine_is_off(settings):
         outs = ours(inputs('scale_factor' in settings.get('upsample_cfg', {})))
         assert len(outs) == settings['num_outs']
         assert all(torch.equal(x, y) for x, y in zip(outs, expected))
+        with torch.no_grad():  # which adds in place
+            outs = ours(inputs('scale_factor' in settings.get('upsample_cfg', {})))
+        assert all(torch.equal(x, y) for x, y in zip(outs, expected))
 
 
 def test_the_upper_fusions_are_aligned_and_those_below_are_plain():

@@ -5,16 +5,15 @@ functions of its own, ``gated_maps.py``; so has a layer in training mode without
 from what it computes then, and has to find the same numbers again.
 """
 import ctypes
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..compiled import in_threads, loaded
 from ..tracing import ceil_div, needs_own_gradient
 from .cpu_told import EXCITE, GATES, MEANS, POOL, SQUEEZE, Address, Told
 from .parameters import parameters_of
-from .threads import in_threads, openmp
 
 if TYPE_CHECKING:
     from ..scsa import SCSA
@@ -51,7 +50,7 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
     parameters = parameters_of(layer, x.device)
     if parameters is None or parameters[0].dtype != torch.float32 or needs_own_gradient(x, *parameters):
         return None
-    loops = _compiled()
+    loops = loaded('mmxattn.layers.fused_scsa.cpu_loops')
     if loops is None:
         return None
 
@@ -76,23 +75,3 @@ def _stages(groups: int, threads: int) -> tuple[int, ...]:
     """What is called one after another, for so many channel groups in all images."""
     even = groups % threads == 0 or groups >= EVEN_ENOUGH * threads
     return (SQUEEZE, EXCITE) if even else (MEANS, GATES, POOL, EXCITE)
-
-
-@functools.cache
-def _compiled() -> Any:
-    """The loops; None where there is no Numba, or where PyTorch's threads are not to be had."""
-    try:
-        from llvmlite.binding import add_symbol
-
-        from . import cpu_loops
-    except ImportError:
-        return None
-    functions = {name: openmp(name) for name in ('GOMP_parallel', 'omp_get_thread_num', 'omp_get_num_threads')}
-    if None in functions.values():
-        return None
-    for name, function in functions.items():  # the loops ask for two of them
-        add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-    try:
-        return cpu_loops.compiled(keep=True)
-    except RuntimeError:  # nowhere to keep them, neither beside this file nor in a home
-        return cpu_loops.compiled(keep=False)

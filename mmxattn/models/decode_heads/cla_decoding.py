@@ -1,7 +1,9 @@
 """What mmseg's decode heads with CLA's decoder have in common."""
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmseg.models.utils import resize
 from torch import Tensor
 
 from ...layers import CLADecoder
@@ -50,6 +52,8 @@ class CLADecoding(StockHead):
             wrong sizes.
     """
 
+    interpolate_mode = 'bilinear'  # of heads that take no argument for it
+
     def __init__(self,
                  *args: Any,
                  pairs: Sequence[tuple[int, int]] = ((1, 2), (0, 3)),
@@ -62,8 +66,9 @@ class CLADecoding(StockHead):
             super().__init__(*args, **kwargs)
         check_flags(type(self).__name__, zero_init=zero_init)
         self.zero_init = zero_init
+        resampled = functools.partial(resample, mode=self.interpolate_mode, align_corners=self.align_corners)
         self.blocks = CLADecoder(self.in_channels, self.channels, pairs, patch_size, normalisation, combination,
-                                 self.resize)
+                                 resampled)
         if zero_init:
             self.blocks.zero_output()
 
@@ -74,8 +79,8 @@ class CLADecoding(StockHead):
             self.blocks.zero_output()
 
     def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        """Resample a map as the head does."""
-        return resample(x, size, mode='bilinear', align_corners=self.align_corners)
+        """Resample a map as the stock head does, to the bit."""
+        return resize(x, size=size, mode=self.interpolate_mode, align_corners=self.align_corners)
 
     def select(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The maps that ``in_index`` names."""

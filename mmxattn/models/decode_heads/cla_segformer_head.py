@@ -5,7 +5,6 @@ import torch
 from mmseg.models.decode_heads import SegformerHead
 from torch import Tensor
 
-from ...layers.resampling import resample
 from ...registry import MODELS
 from .cla_decoding import CLADecoding
 
@@ -47,10 +46,6 @@ class CLASegformerHead(CLADecoding, SegformerHead):
         if unused:
             raise ValueError(f'CLASegformerHead: levels {sorted(unused)} are in none of pairs={self.blocks.pairs}; '
                              f'pair them, or leave them out of in_index={list(self.in_index)}.')
-
-    def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        """Resample a map as the head's arguments say."""
-        return resample(x, size, mode=self.interpolate_mode, align_corners=self.align_corners)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps of the backbone, fine to coarse -> logits (B, num_classes, H, W) at the finest map's size."""

@@ -7,6 +7,7 @@ from mmdet.models.necks import FPN
 from torch import Tensor
 
 from ...layers.checks import check_levels
+from ...layers.tracing import is_overwritable
 from ...registry import MODELS
 from ..stock_rules import stock_rules
 from .alignment import AlignCfg, align, build_aligners
@@ -59,9 +60,17 @@ class AlignedFPN(FPN):
 
     def fuse(self, laterals: list[Tensor]) -> None:
         """Top-down pathway, in place: each level, aligned with the fused one above, plus that one upsampled."""
+        made = None  # by this neck, of which nobody else holds a reference
+
+        def upsample(high: Tensor, low: Tensor) -> Tensor:
+            nonlocal made
+            made = self.upsample(high, low)
+            return made
+
         for step, i in enumerate(range(len(laterals) - 2, -1, -1)):
-            low, high = align(getattr(self, self.slot), step, laterals[i], laterals[i + 1], self.upsample)
-            laterals[i] = low + high
+            low, high = align(getattr(self, self.slot), step, laterals[i], laterals[i + 1], upsample)
+            in_place = high is made and high.dtype == low.dtype and is_overwritable()
+            laterals[i] = high.add_(low) if in_place else low + high  # fresh memory costs more than the sum
 
     def upsample(self, high: Tensor, low: Tensor) -> Tensor:
         """The high map on the low map's grid, as FPN's ``upsample_cfg`` has it."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import oracles
 from mmxattn.layers import SCSA
+from mmxattn.layers.compiled import loading
 from mmxattn.layers.fused_scsa import cpu_told, on_cpu, without_kernels
 
 pytest.importorskip('numba')
@@ -48,11 +49,11 @@ def exact(layer, x):
     return plain(copy.deepcopy(layer).double(), x.double())
 
 
-def assert_agrees(layer, x):
+def assert_agrees(layer, x, error=ERROR):
     y, right = on_cpu.run(layer, x), exact(layer, x)
     assert y.dtype == x.dtype and y.shape == x.shape and y.is_contiguous()
     rounding = oracles.relative_error(plain(layer, x), right)  # more than usual where scores are large, or norms small
-    assert oracles.relative_error(y, right) <= max(ERROR, 4 * rounding)
+    assert oracles.relative_error(y, right) <= max(error, 4 * rounding)
 
 
 @pytest.mark.parametrize('shape', [
@@ -76,7 +77,7 @@ def test_every_argument_that_is_published(arguments):
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
 def test_any_shape(batch, members, height, width):
     if members * min(height, width) > 1:
-        assert_agrees(*layer_and_map((batch, 4 * members, height, width)))
+        assert_agrees(*layer_and_map((batch, 4 * members, height, width)), error=1e-5)  # norms of two numbers
 
 
 @pytest.mark.parametrize('name', ['scsa_c32_28x28.npz', 'scsa_c32_17x23.npz'])
@@ -200,9 +201,9 @@ def test_gradients_are_the_plain_forms():
 
 @pytest.fixture
 def fresh():
-    on_cpu._compiled.cache_clear()
+    loading.loaded.cache_clear()
     yield
-    on_cpu._compiled.cache_clear()
+    loading.loaded.cache_clear()
 
 
 def test_without_numba(fresh, monkeypatch):
@@ -217,11 +218,6 @@ def test_without_numba(fresh, monkeypatch):
     monkeypatch.setattr(builtins, '__import__', refuse)
     assert on_cpu.run(layer, x) is None
     assert torch.equal(layer(x), plain(layer, x))
-
-
-def test_without_openmp(fresh, monkeypatch):
-    monkeypatch.setattr(on_cpu, 'openmp', lambda name: None)
-    assert on_cpu.run(*layer_and_map((1, 8, 5, 5))) is None
 
 
 @pytest.mark.slow

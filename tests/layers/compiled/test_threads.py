@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mmxattn.layers.fused_scsa import threads
+from mmxattn.layers.compiled import threads
 
 
 @pytest.mark.skipif(threads.openmp('GOMP_parallel') is None, reason='PyTorch is linked with another OpenMP')

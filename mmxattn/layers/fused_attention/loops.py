@@ -1,0 +1,179 @@
+"""Softmax attention as loops that Numba compiles for a CPU, in single precision.
+
+A thread takes one head's queries, 64 at a time, and of the keys as many. With the queries along a register, or along
+several, nothing is summed up across one: scores S (keys, queries) and output O (channels, queries) are
+
+    S_j = sum over c of k_jc Q_c        Q (channels, queries), scaled
+    P_j = exp(S_j - m)                  m the largest score so far of each query, and O is scaled down as m grows
+    O_c = sum over j of v_jc P_j
+
+Both sums are :func:`multiply_add` over sixteen rows. All of it lies in the first two caches.
+"""
+from typing import Any
+
+import numpy as np
+from numba import carray, cfunc, from_dtype, njit, types
+from numba.extending import intrinsic
+
+from ..compiled.lanes import BYTES, ROWS, VERSION, WIDTH, exp2, larger, load, multiply_add, spread, store
+from .told import Told
+
+__all__ = ['compiled']
+
+# Sums in any order; what is not finite stays what it is.
+ARITHMETIC: dict[str, Any] = dict(fastmath={'reassoc', 'contract', 'nsz', 'arcp', 'afn'}, error_model='numpy')
+loops = njit(**ARITHMETIC)
+
+COUNT = 4  # registers
+QUERIES = COUNT * WIDTH  # as on_cpu.py has it
+ROW = COUNT * BYTES  # of what has a number for each query
+KEYS = 64
+NUMBER = 4  # bytes
+
+ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
+
+thread_number = types.ExternalFunction('omp_get_thread_num', types.int32())
+number_of_threads = types.ExternalFunction('omp_get_num_threads', types.int32())
+
+
+@intrinsic
+def numbers(typing: Any, address: Any) -> Any:
+    """A pointer to float32."""
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float32)(types.intp), build
+
+
+@loops
+def workspace(rows, columns):
+    """An array that begins where a line of the cache does."""
+    memory = np.empty(rows * columns + WIDTH, np.float32)
+    skipped = -memory.ctypes.data % BYTES // NUMBER
+    return memory[skipped:skipped + rows * columns].reshape(rows, columns)
+
+
+@loops
+def take(source, token, count, channels, into):
+    """Some tokens of a head -> (KEYS, channels), filled up with zeros."""
+    row = channels * NUMBER
+    for j in range(count):
+        for c in range(0, row, BYTES):
+            store(into + j * row + c, load(source + j * token + c))
+    for c in range(count * row, KEYS * row, BYTES):
+        store(into + c, spread(ZERO))
+
+
+@loops
+def score(queries, keys, count, channels, scores):
+    """S of all keys; those that there are not have none."""
+    row = channels * NUMBER
+    for j in range(0, count, ROWS):
+        multiply_add(scores + j * ROW, keys + j * row, row, NUMBER, queries, COUNT, True)
+        for c in range(WIDTH, channels, WIDTH):
+            multiply_add(scores + j * ROW, keys + j * row + c * NUMBER, row, NUMBER, queries + c * ROW, COUNT, False)
+    for offset in range(count * ROW, KEYS * ROW, BYTES):
+        store(scores + offset, spread(LOWEST))
+
+
+@loops
+def weigh(scores, count, channels, out, largest, total):
+    """P in the place of S, and what there was before scaled down."""
+    last = scores + count * ROW
+    for lane in range(0, ROW, BYTES):
+        before, a = load(largest + lane), load(scores + lane)
+        b, c, d = load(scores + lane + ROW), load(scores + lane + 2 * ROW), load(scores + lane + 3 * ROW)
+        for place in range(scores + lane + 4 * ROW, last, 4 * ROW):
+            a, b = larger(a, load(place)), larger(b, load(place + ROW))
+            c, d = larger(c, load(place + 2 * ROW)), larger(d, load(place + 3 * ROW))
+        now = larger(larger(a, b), larger(larger(c, d), before))
+        store(largest + lane, now)
+        less = exp2(before - now)
+        for place in range(out + lane, out + channels * ROW, ROW):
+            store(place, less * load(place))
+        a, b = less * load(total + lane), spread(ZERO)
+        for place in range(scores + lane, last, 2 * ROW):
+            weight, other = exp2(load(place) - now), exp2(load(place + ROW) - now)
+            store(place, weight)
+            store(place + ROW, other)
+            a, b = a + weight, b + other
+        store(total + lane, a + b)
+
+
+@loops
+def gather(weights, values, count, channels, out):
+    """O, with these keys."""
+    row = channels * NUMBER
+    for j in range(0, count, WIDTH):
+        for c in range(0, channels, ROWS):
+            multiply_add(out + c * ROW, values + j * row + c * NUMBER, NUMBER, row, weights + j * ROW, COUNT, False)
+
+
+@loops
+def ask(told, place, count, queries):
+    """Q of some queries; of those that there are not, the last one's."""
+    for i in range(QUERIES):
+        q = carray(numbers(place + min(i, count - 1) * told.q_token), told.channels)
+        for c in range(told.channels):
+            queries[c, i] = q[c] * told.scale
+
+
+@loops
+def answer(told, place, count, out, total):
+    """Some queries' output, to its place."""
+    for i in range(count):
+        y, share = carray(numbers(place + i * told.out_token), told.channels), ONE / total[i]
+        for c in range(told.channels):
+            y[c] = out[c, i] * share
+
+
+@loops
+def attend(told, image, head, first, last, queries, keys, values, scores, out, largest, total):
+    """The output of some queries of a head, as many at a time as there is room for in the arrays."""
+    channels = told.channels
+    place = told.q + image * told.q_image + head * told.q_head
+    for b in range((last - first + QUERIES - 1) // QUERIES):
+        start = first + b * QUERIES
+        ask(told, place + start * told.q_token, min(QUERIES, last - start), queries[b])
+    largest[:] = LOWEST
+    total[:] = ZERO
+    out[:] = ZERO
+    key = told.k + image * told.k_image + head * told.k_head
+    value = told.v + image * told.v_image + head * told.v_head
+    for j in range(0, told.keys, KEYS):
+        here = min(KEYS, told.keys - j)
+        rows = (here + WIDTH - 1) // WIDTH * WIDTH
+        take(key + j * told.k_token, told.k_token, here, channels, keys.ctypes.data)
+        take(value + j * told.v_token, told.v_token, here, channels, values.ctypes.data)
+        for b in range((last - first + QUERIES - 1) // QUERIES):
+            score(queries[b].ctypes.data, keys.ctypes.data, here, channels, scores.ctypes.data)
+            weigh(scores.ctypes.data, rows, channels, out[b].ctypes.data, largest[b].ctypes.data, total[b].ctypes.data)
+            gather(scores.ctypes.data, values.ctypes.data, rows, channels, out[b].ctypes.data)
+    place = told.out + image * told.out_image + head * told.out_head
+    for b in range((last - first + QUERIES - 1) // QUERIES):
+        start = first + b * QUERIES
+        answer(told, place + start * told.out_token, min(QUERIES, last - start), out[b], total[b])
+
+
+def compiled(keep: bool) -> Any:
+    """What each thread does, as C calls it, with the address of Told; compiled anew, or from disk where it is kept."""
+    version = VERSION
+
+    def attention(pointer):
+        version  # noqa: B018
+        told = carray(pointer, 1)[0]
+        heads, channels, together = told.heads, told.channels, told.together
+        queries = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
+        out = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
+        keys, values, scores = workspace(KEYS, channels), workspace(KEYS, channels), workspace(KEYS, QUERIES)
+        largest, total = workspace(together, QUERIES), workspace(together, QUERIES)
+        step = together * QUERIES
+        blocks = (told.queries + step - 1) // step
+        units, thread, threads = told.images * heads * blocks, thread_number(), number_of_threads()
+        for unit in range(units * thread // threads, units * (thread + 1) // threads):
+            image, head, first = unit // (heads * blocks), unit // blocks % heads, unit % blocks * step
+            attend(told, image, head, first, min(first + step, told.queries), queries, keys, values, scores, out,
+                   largest, total)
+
+    signature = types.void(types.CPointer(from_dtype(np.dtype(Told))))
+    return cfunc(signature, cache=keep, **ARITHMETIC)(attention)
