@@ -51,7 +51,7 @@ def average_pool(x: Tensor, window: int) -> Tensor:
     height, width = x.shape[2:]
     if not as_products(x, (height // window, width // window)) or height % window:
         return F.avg_pool2d(x, window, ceil_mode=True)
-    return torch.matmul(x.unflatten(2, (-1, window)).mean(3), pooling(width, window, x.dtype))
+    return torch.matmul(x.unflatten(2, (-1, window)).sum(3), pooling(width, window, x.dtype) / window)
 
 
 class AveragePool(nn.Module):

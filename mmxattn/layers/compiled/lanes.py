@@ -3,11 +3,7 @@
 LLVM makes such instructions of loops by itself, but half as wide as an Intel processor's registers are, and it keeps
 no tile of sums in them.
 """
-# A function that Numba keeps on disk is compiled again when its own file changes, and not for this one: let it hold
-# VERSION in a closure, which counts too.
-import hashlib
 import operator
-from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -15,9 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-__all__ = ['BYTES', 'ROWS', 'VERSION', 'WIDTH', 'exp2', 'larger', 'load', 'multiply_add', 'spread', 'store']
+__all__ = ['BYTES', 'ROWS', 'WIDTH', 'exp2', 'larger', 'load', 'multiply_add', 'spread', 'store']
 
-VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 WIDTH = 16
 BYTES = 4 * WIDTH
 ROWS = 4  # of a tile of sums

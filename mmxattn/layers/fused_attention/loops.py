@@ -12,37 +12,20 @@ Both sums are :func:`multiply_add` over sixteen rows. All of it lies in the firs
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, from_dtype, njit, types
-from numba.extending import intrinsic
+from numba import carray
 
-from ..compiled.lanes import BYTES, ROWS, VERSION, WIDTH, exp2, larger, load, multiply_add, spread, store
-from .told import Told
+from ..compiled.functions import as_c, floats_at, loops, number_of_threads, thread_number, version_of
+from ..compiled.lanes import BYTES, ROWS, WIDTH, exp2, larger, load, multiply_add, spread, store
+from .told import QUERIES, Told
 
 __all__ = ['compiled']
 
-# Sums in any order; what is not finite stays what it is.
-ARITHMETIC: dict[str, Any] = dict(fastmath={'reassoc', 'contract', 'nsz', 'arcp', 'afn'}, error_model='numpy')
-loops = njit(**ARITHMETIC)
-
-COUNT = 4  # registers
-QUERIES = COUNT * WIDTH  # as on_cpu.py has it
+COUNT = QUERIES // WIDTH  # registers
 ROW = COUNT * BYTES  # of what has a number for each query
 KEYS = 64
 NUMBER = 4  # bytes
 
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
-
-thread_number = types.ExternalFunction('omp_get_thread_num', types.int32())
-number_of_threads = types.ExternalFunction('omp_get_num_threads', types.int32())
-
-
-@intrinsic
-def numbers(typing: Any, address: Any) -> Any:
-    """A pointer to float32."""
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.float32)(types.intp), build
 
 
 @loops
@@ -113,7 +96,7 @@ def gather(weights, values, count, channels, out):
 def ask(told, place, count, queries):
     """Q of some queries; of those that there are not, the last one's."""
     for i in range(QUERIES):
-        q = carray(numbers(place + min(i, count - 1) * told.q_token), told.channels)
+        q = carray(floats_at(place + min(i, count - 1) * told.q_token), told.channels)
         for c in range(told.channels):
             queries[c, i] = q[c] * told.scale
 
@@ -122,7 +105,7 @@ def ask(told, place, count, queries):
 def answer(told, place, count, out, total):
     """Some queries' output, to its place."""
     for i in range(count):
-        y, share = carray(numbers(place + i * told.out_token), told.channels), ONE / total[i]
+        y, share = carray(floats_at(place + i * told.out_token), told.channels), ONE / total[i]
         for c in range(told.channels):
             y[c] = out[c, i] * share
 
@@ -130,9 +113,9 @@ def answer(told, place, count, out, total):
 @loops
 def attend(told, image, head, first, last, queries, keys, values, scores, out, largest, total):
     """The output of some queries of a head, as many at a time as there is room for in the arrays."""
-    channels = told.channels
+    channels, blocks = told.channels, (last - first + QUERIES - 1) // QUERIES
     place = told.q + image * told.q_image + head * told.q_head
-    for b in range((last - first + QUERIES - 1) // QUERIES):
+    for b in range(blocks):
         start = first + b * QUERIES
         ask(told, place + start * told.q_token, min(QUERIES, last - start), queries[b])
     largest[:] = LOWEST
@@ -145,35 +128,39 @@ def attend(told, image, head, first, last, queries, keys, values, scores, out, l
         rows = (here + WIDTH - 1) // WIDTH * WIDTH
         take(key + j * told.k_token, told.k_token, here, channels, keys.ctypes.data)
         take(value + j * told.v_token, told.v_token, here, channels, values.ctypes.data)
-        for b in range((last - first + QUERIES - 1) // QUERIES):
+        for b in range(blocks):
             score(queries[b].ctypes.data, keys.ctypes.data, here, channels, scores.ctypes.data)
             weigh(scores.ctypes.data, rows, channels, out[b].ctypes.data, largest[b].ctypes.data, total[b].ctypes.data)
             gather(scores.ctypes.data, values.ctypes.data, rows, channels, out[b].ctypes.data)
     place = told.out + image * told.out_image + head * told.out_head
-    for b in range((last - first + QUERIES - 1) // QUERIES):
+    for b in range(blocks):
         start = first + b * QUERIES
         answer(told, place + start * told.out_token, min(QUERIES, last - start), out[b], total[b])
 
 
+@loops
+def share(told, thread, threads):
+    """What a thread does: its share of all heads' queries."""
+    heads, channels, together = told.heads, told.channels, told.together
+    queries = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
+    out = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
+    keys, values, scores = workspace(KEYS, channels), workspace(KEYS, channels), workspace(KEYS, QUERIES)
+    largest, total = workspace(together, QUERIES), workspace(together, QUERIES)
+    step = together * QUERIES
+    blocks = (told.queries + step - 1) // step
+    units = told.images * heads * blocks
+    for unit in range(units * thread // threads, units * (thread + 1) // threads):
+        image, head, first = unit // (heads * blocks), unit // blocks % heads, unit % blocks * step
+        attend(told, image, head, first, min(first + step, told.queries), queries, keys, values, scores, out, largest,
+               total)
+
+
 def compiled(keep: bool) -> Any:
-    """What each thread does, as C calls it, with the address of Told; compiled anew, or from disk where it is kept."""
-    version = VERSION
+    """:func:`share` as each thread calls it, with the address of Told; from disk where it is kept there."""
+    version = version_of(__file__)
 
     def attention(pointer):
         version  # noqa: B018
-        told = carray(pointer, 1)[0]
-        heads, channels, together = told.heads, told.channels, told.together
-        queries = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
-        out = workspace(together * channels, QUERIES).reshape(together, channels, QUERIES)
-        keys, values, scores = workspace(KEYS, channels), workspace(KEYS, channels), workspace(KEYS, QUERIES)
-        largest, total = workspace(together, QUERIES), workspace(together, QUERIES)
-        step = together * QUERIES
-        blocks = (told.queries + step - 1) // step
-        units, thread, threads = told.images * heads * blocks, thread_number(), number_of_threads()
-        for unit in range(units * thread // threads, units * (thread + 1) // threads):
-            image, head, first = unit // (heads * blocks), unit // blocks % heads, unit % blocks * step
-            attend(told, image, head, first, min(first + step, told.queries), queries, keys, values, scores, out,
-                   largest, total)
+        share(carray(pointer, 1)[0], thread_number(), number_of_threads())
 
-    signature = types.void(types.CPointer(from_dtype(np.dtype(Told))))
-    return cfunc(signature, cache=keep, **ARITHMETIC)(attention)
+    return as_c(attention, Told, keep)

@@ -10,13 +10,13 @@ from torch import Tensor
 from ..compiled import in_threads, loaded
 from ..older_torch import autocast_dtype
 from ..tracing import ceil_div, is_observed, needs_own_gradient
-from .told import Told
+from .told import QUERIES, Told
 
 __all__ = ['attention', 'run']
 
 CHANNELS = (16, 32, 48, 64)  # of a head; the operator is as fast with 64 where its BLAS knows the processor
 A_THREAD = 2**19  # multiply-adds for each thread at least
-QUERIES, TOGETHER = 64, 4  # queries in a block of them, and blocks for which keys are fetched at once
+TOGETHER = 4  # blocks of queries for which keys are fetched at once
 SHARES = 4  # of the work for each thread at least, so that what is left over is little
 
 

@@ -1,7 +1,9 @@
 """What the loops of ``loops.py`` are told by ``on_cpu.py``."""
 import ctypes
 
-__all__ = ['Told']
+__all__ = ['QUERIES', 'Told']
+
+QUERIES = 64  # that go through the keys together
 
 
 class Told(ctypes.Structure):

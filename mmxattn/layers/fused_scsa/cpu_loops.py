@@ -17,47 +17,23 @@ Maps lie one after another as (B*C, H, W). What there is one of a row or a colum
 the channels of a group innermost, (B*groups, H, C / groups): a convolution along seven rows then runs over many
 channels at once, and not over seven numbers. So do the keys of the attention, (N, C).
 """
-# Numba keeps what it has compiled until this very file changes: what it compiles is all here, and whoever renumbers the
-# stages of cpu_told.py has to touch it.
 import math
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, from_dtype, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
+from ..compiled.functions import as_c, floats_at, loops, number_of_threads, thread_number, version_of, whole_numbers_at
 from .cpu_told import EXCITE, GATES, MEANS, POOL, SQUEEZE, Told
 
 __all__ = ['compiled']
-
-# Sums in any order, and products contracted into them; but what is not finite stays what it is.
-ARITHMETIC: dict[str, Any] = dict(fastmath={'reassoc', 'contract', 'nsz', 'arcp', 'afn'}, error_model='numpy')
-loops = njit(**ARITHMETIC)
 
 LINES = 16  # of a cache, that are written to in turn
 
 LOG2_E = np.float32(math.log2(math.e))
 ONE, ZERO = np.float32(1), np.float32(0)
-
-thread_number = types.ExternalFunction('omp_get_thread_num', types.int32())
-number_of_threads = types.ExternalFunction('omp_get_num_threads', types.int32())
-
-
-@intrinsic
-def _floats_at(typing: Any, address: Any) -> Any:
-    """A pointer to float32."""
-    return types.CPointer(types.float32)(types.intp), _to_pointer
-
-
-@intrinsic
-def _numbers_at(typing: Any, address: Any) -> Any:
-    """A pointer to whole numbers."""
-    return types.CPointer(types.intp)(types.intp), _to_pointer
-
-
-def _to_pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
 
 @intrinsic
@@ -101,13 +77,13 @@ def exp2(x):
 
 @loops
 def floats(address, shape):
-    return carray(_floats_at(address), shape)
+    return carray(floats_at(address), shape)
 
 
 @loops
 def parameter(told, index, shape):
     """One of the parameters, in the order of ``parameters_of``."""
-    return floats(carray(_numbers_at(told.parameters), 2 * told.groups + 9)[index], shape)
+    return floats(carray(whole_numbers_at(told.parameters), 2 * told.groups + 9)[index], shape)
 
 
 @loops
@@ -143,7 +119,7 @@ def means(told, first, last):
 @loops
 def gates(told, first, last):
     """Of the rows and of the columns of some channel groups, in the place of their means (Eq. 3 to 6)."""
-    kernel_sizes = carray(_numbers_at(told.kernel_sizes), told.groups)
+    kernel_sizes = carray(whole_numbers_at(told.kernel_sizes), told.groups)
     rows, columns = sequences(told)
     for group in range(first, last):
         kernel_size = kernel_sizes[group % told.groups]
@@ -310,13 +286,12 @@ def answer(scores, values):
     return weighted / weights
 
 
-def scsa(pointer):
-    """What each thread does: its share, of channels or of channel groups."""
-    told = carray(pointer, 1)[0]
+@loops
+def share(told, thread, threads):
+    """What a thread does: its share, of channels or of channel groups."""
     stage, members = told.stage, told.channels // told.groups
     unit = members if stage == SQUEEZE or stage == GATES else 1
     units = told.batch * told.channels // unit
-    thread, threads = thread_number(), number_of_threads()
     first, last = units * thread // threads * unit, units * (thread + 1) // threads * unit
     step = members if stage == SQUEEZE else max(1, last - first)
     for channel in range(first, last, step):
@@ -331,6 +306,11 @@ def scsa(pointer):
 
 
 def compiled(keep: bool) -> Any:
-    """:func:`scsa` as C calls it, with the address of Told; compiled anew, or from disk where it is kept there."""
-    signature = types.void(types.CPointer(from_dtype(np.dtype(Told))))
-    return cfunc(signature, cache=keep, **ARITHMETIC)(scsa)
+    """:func:`share` as each thread calls it, with the address of Told; from disk where it is kept there."""
+    version = version_of(__file__)
+
+    def scsa(pointer):
+        version  # noqa: B018
+        share(carray(pointer, 1)[0], thread_number(), number_of_threads())
+
+    return as_c(scsa, Told, keep)
