@@ -60,7 +60,8 @@ def _has_loops(q: Tensor, k: Tensor, v: Tensor) -> bool:
     return (not any(is_observed(x) for x in (q, k, v)) and q.device.type == 'cpu' and q.shape[3] in CHANNELS
             and k.shape == v.shape and (*q.shape[:2], q.shape[3]) == (*k.shape[:2], k.shape[3])
             and all(x.dtype == torch.float32 and x.stride(3) == 1 for x in (q, k, v))
-            and not needs_own_gradient(q, k, v) and autocast_dtype('cpu') is None)
+            and not needs_own_gradient(q, k, v) and autocast_dtype('cpu') is None
+            and torch.backends.cuda.flash_sdp_enabled())  # on a CPU too: whoever asks for another backend gets it
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import oracles
@@ -124,6 +125,8 @@ def test_what_is_left_to_pytorch():
     assert on_cpu.run(q, k[:, :, :30], v) is None
     assert on_cpu.run(*(x.to('meta') for x in (q, k, v))) is None
     with torch.autocast('cpu'):
+        assert on_cpu.run(q, k, v) is None
+    with sdpa_kernel(SDPBackend.MATH):
         assert on_cpu.run(q, k, v) is None
     with Watching():
         assert on_cpu.run(q, k, v) is None
