@@ -51,7 +51,7 @@ def average_pool(x: Tensor, window: int) -> Tensor:
     height, width = x.shape[2:]
     if not as_products(x, (height // window, width // window)) or height % window:
         return F.avg_pool2d(x, window, ceil_mode=True)
-    return torch.matmul(x.unflatten(2, (-1, window)).sum(3), pooling(width, window, x.dtype) / window)
+    return torch.matmul(x.unflatten(2, (-1, window)).sum(3), pooling(width, window, x.dtype))
 
 
 class AveragePool(nn.Module):
@@ -87,9 +87,9 @@ def interpolation(length: int, new_length: int, align_corners: bool | None, dtyp
 
 @functools.lru_cache(maxsize=64)
 def pooling(length: int, window: int, dtype: torch.dtype) -> Tensor:
-    """(length, ceil(length / window)): what average pooling makes of each of the unit vectors."""
+    """(length, ceil(length / window)): what average pooling makes of each of the unit vectors, of so many rows' sum."""
     with torch.inference_mode(False), torch.no_grad():
-        return F.avg_pool1d(unit_vectors(length, dtype), window, ceil_mode=True)[0]
+        return F.avg_pool1d(unit_vectors(length, dtype), window, ceil_mode=True)[0] / window
 
 
 def unit_vectors(length: int, dtype: torch.dtype) -> Tensor:

@@ -9,12 +9,15 @@ import numpy as np
 from numba import cfunc, from_dtype, njit, types
 from numba.extending import intrinsic
 
-__all__ = ['ARITHMETIC', 'as_c', 'floats_at', 'loops', 'number_of_threads', 'thread_number', 'version_of',
+__all__ = ['POWER', 'as_c', 'floats_at', 'loops', 'number_of_threads', 'thread_number', 'version_of',
            'whole_numbers_at']
 
 # Sums in any order, and products contracted into them; but what is not finite stays what it is.
 ARITHMETIC: dict[str, Any] = dict(fastmath={'reassoc', 'contract', 'nsz', 'arcp', 'afn'}, error_model='numpy')
 loops = njit(**ARITHMETIC)
+
+# of 2**x on [-1/2, 1/2], from x**6 on: the Chebyshev interpolant, to rounding
+POWER = tuple(map(np.float32, (1.5461445e-4, 1.3400428e-3, 9.618057e-3, 5.550327e-2, 2.402265e-1, 6.931472e-1, 1)))
 
 thread_number = types.ExternalFunction('omp_get_thread_num', types.int32())
 number_of_threads = types.ExternalFunction('omp_get_num_threads', types.int32())

@@ -11,6 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from .functions import POWER
+
 __all__ = ['BYTES', 'ROWS', 'WIDTH', 'exp2', 'larger', 'load', 'multiply_add', 'spread', 'store']
 
 WIDTH = 16
@@ -19,8 +21,6 @@ ROWS = 4  # of a tile of sums
 
 NUMBER, WORD = ir.FloatType(), ir.IntType(32)
 NUMBERS, WORDS = ir.VectorType(NUMBER, WIDTH), ir.VectorType(WORD, WIDTH)
-# of 2**x on [-1/2, 1/2], from x**6 on: the Chebyshev interpolant, to rounding
-POWER = (1.5461445e-4, 1.3400428e-3, 9.618057e-3, 5.550327e-2, 2.402265e-1, 6.931472e-1, 1.)
 
 
 class Lanes(types.Type):
@@ -41,7 +41,7 @@ class LanesModel(models.PrimitiveModel):
 
 
 def _constant(value: float) -> Any:
-    return ir.Constant(NUMBERS, [ir.Constant(NUMBER, value)] * WIDTH)
+    return ir.Constant(NUMBERS, [ir.Constant(NUMBER, float(value))] * WIDTH)
 
 
 def _spread(builder: Any, value: Any) -> Any:
@@ -129,7 +129,7 @@ def _binary(name: str) -> Any:
 
 def _overload(symbol: Any, function: Any) -> None:
     @overload(symbol)
-    def choose(a, b):  # annotated as the function is that it returns, says Numba
+    def choose(a, b):  # Numba wants the very signature of what is returned, annotations too
         return (lambda a, b: function(a, b)) if a is lanes and b is lanes else None
 
 

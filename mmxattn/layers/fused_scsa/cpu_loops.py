@@ -25,7 +25,16 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from ..compiled.functions import as_c, floats_at, loops, number_of_threads, thread_number, version_of, whole_numbers_at
+from ..compiled.functions import (
+    POWER,
+    as_c,
+    floats_at,
+    loops,
+    number_of_threads,
+    thread_number,
+    version_of,
+    whole_numbers_at,
+)
 from .cpu_told import EXCITE, GATES, MEANS, POOL, SQUEEZE, Told
 
 __all__ = ['compiled']
@@ -61,17 +70,17 @@ def _larger(typing: Any, a: Any, b: Any) -> Any:
 
 @loops
 def exp2(x):
-    """2**x to rounding, within what float32 holds: the Chebyshev interpolant of degree 6 on [-1/2, 1/2]."""
+    """2**x to rounding, within what float32 holds."""
     x = min(max(x, np.float32(-126)), np.float32(126))
     whole = np.floor(x + np.float32(0.5))
     rest = x - whole
-    power = np.float32(1.5461445e-4)
-    power = power * rest + np.float32(1.3400428e-3)
-    power = power * rest + np.float32(9.618057e-3)
-    power = power * rest + np.float32(5.550327e-2)
-    power = power * rest + np.float32(2.402265e-1)
-    power = power * rest + np.float32(6.931472e-1)
-    power = power * rest + ONE
+    power = POWER[0]
+    power = power * rest + POWER[1]
+    power = power * rest + POWER[2]
+    power = power * rest + POWER[3]
+    power = power * rest + POWER[4]
+    power = power * rest + POWER[5]
+    power = power * rest + POWER[6]
     return power * _power_of_two(whole)
 
 

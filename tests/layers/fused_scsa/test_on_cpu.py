@@ -77,7 +77,8 @@ def test_every_argument_that_is_published(arguments):
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
 def test_any_shape(batch, members, height, width):
     if members * min(height, width) > 1:
-        assert_agrees(*layer_and_map((batch, 4 * members, height, width)), error=1e-5)  # norms of two numbers
+        norms_of_two = members * min(height, width) == 2  # which are all rounding where the two are close
+        assert_agrees(*layer_and_map((batch, 4 * members, height, width)), error=1e-5 if norms_of_two else ERROR)
 
 
 @pytest.mark.parametrize('name', ['scsa_c32_28x28.npz', 'scsa_c32_17x23.npz'])
