@@ -64,14 +64,29 @@ def test_aligned_fpn_is_fpn_without_aligners_and_fine_fpn_with_fine():
     assert all(torch.equal(a, b) for a, b in zip(ours(inputs()), fine(inputs())))
 
 
-def test_maps_of_an_aligner_and_of_the_layers_before_are_not_overwritten():
+@pytest.mark.parametrize('training', [False, True])
+def test_maps_of_an_aligner_and_of_the_layers_before_are_not_overwritten(training):
     neck, kept = AlignedFPN(CHANNELS, 16, num_outs=4, align_cfg=[dict(type=Both)]), []
     for module in (*neck.aligners, *neck.lateral_convs):
         module.register_forward_hook(lambda module, given, out: kept.extend(
             (x, x.clone()) for x in (out if isinstance(out, tuple) else (out, ))))
-    with torch.no_grad():
+    with torch.set_grad_enabled(training):
         neck(inputs())
     assert len(kept) == 2 + 4 and all(torch.equal(x, copy) for x, copy in kept)
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_levels_are_added_up_in_place(training, monkeypatch):
+    """In the memory of the upsampled map, so that a level makes one map and not two."""
+    neck, upsampled, added_up = AlignedFPN(CHANNELS, 16, num_outs=4), [], []
+    interpolate = nn.functional.interpolate
+    monkeypatch.setattr(nn.functional, 'interpolate',
+                        lambda *args, **kwargs: (upsampled.append(interpolate(*args, **kwargs)), upsampled[-1])[1])
+    for conv in neck.fpn_convs[:3]:
+        conv.register_forward_pre_hook(lambda module, given: added_up.append(given[0]))
+    with torch.set_grad_enabled(training):
+        neck(inputs())
+    assert len(upsampled) == 3 and all(any(x is y for y in upsampled) for x in added_up)
 
 
 def test_every_parameter_of_an_aligner_learns():

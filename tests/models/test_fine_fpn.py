@@ -32,19 +32,28 @@ def neck(kind=FINEFPN, settings=None, **more):
     return kind(CHANNELS, 32, **{**(settings or dict(num_outs=5)), **more})
 
 
+def gradients_of(outs, given):
+    """Of a sum with weights, to those inputs that the neck goes by."""
+    loss = sum((x * torch.linspace(-1, 1, x.numel()).view_as(x)).sum() for x in outs)
+    return [x for x in torch.autograd.grad(loss, given, allow_unused=True) if x is not None]
+
+
 @pytest.mark.parametrize('settings', SETTINGS, ids=str)
 def test_is_fpn_where_fine_is_off(settings):
     """Without fusions, and at an identity start, the outputs are FPN's, whatever FPN is asked for."""
     fpn = neck(FPN, settings)
-    expected = fpn(inputs('scale_factor' in settings.get('upsample_cfg', {})))
+    given = [x.requires_grad_() for x in inputs('scale_factor' in settings.get('upsample_cfg', {}))]
+    expected = fpn(given)
+    gradients = gradients_of(expected, given)
     for ours in (neck(settings=settings, kernel_sizes=()), neck(settings=settings, zero_init=True)):
         missing, unexpected = ours.load_state_dict(fpn.state_dict(), strict=False)
         assert not unexpected and all(key.startswith('fine.') for key in missing)
-        outs = ours(inputs('scale_factor' in settings.get('upsample_cfg', {})))
+        outs = ours(given)
         assert len(outs) == settings['num_outs']
         assert all(torch.equal(x, y) for x, y in zip(outs, expected))
-        with torch.no_grad():  # which adds in place
-            outs = ours(inputs('scale_factor' in settings.get('upsample_cfg', {})))
+        assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(gradients_of(outs, given), gradients, strict=True))
+        with torch.no_grad():
+            outs = ours(given)
         assert all(torch.equal(x, y) for x, y in zip(outs, expected))
 
 

@@ -13,11 +13,10 @@ from numba.extending import intrinsic, models, overload, register_model
 
 from .functions import POWER
 
-__all__ = ['BYTES', 'ROWS', 'WIDTH', 'exp2', 'larger', 'load', 'multiply_add', 'spread', 'store']
+__all__ = ['BYTES', 'WIDTH', 'exp2', 'larger', 'load', 'multiply_add', 'spread', 'store']
 
 WIDTH = 16
 BYTES = 4 * WIDTH
-ROWS = 4  # of a tile of sums
 
 NUMBER, WORD = ir.FloatType(), ir.IntType(32)
 NUMBERS, WORDS = ir.VectorType(NUMBER, WIDTH), ir.VectorType(WORD, WIDTH)
@@ -139,21 +138,23 @@ for _symbol, _name in ((operator.add, 'fadd'), (operator.sub, 'fsub'), (operator
 
 
 @intrinsic(prefer_literal=True)
-def multiply_add(typing: Any, out: Any, weights: Any, row_step: Any, step: Any, x: Any, count: Any, fresh: Any) -> Any:
-    """out[r] = (out[r] +) the sum of weights[r, i] * x[i] over sixteen i, for each of four rows r.
+def multiply_add(typing: Any, out: Any, weights: Any, row_step: Any, step: Any, x: Any, rows: Any, count: Any,
+                 fresh: Any) -> Any:
+    """out[r] = (out[r] +) the sum of weights[r, i] * x[i] over sixteen i, for each of some rows r.
 
     Sums stay in registers, and what is loaded of x serves all rows.
 
     Args:
-        out: address of (4, 16 * count) numbers.
+        out: address of (rows, 16 * count) numbers.
         weights: address of the first; the next row's is ``row_step`` bytes away, the next i's ``step`` bytes.
         x: address of (16, 16 * count) numbers.
-        count: how many times sixteen, a literal.
+        rows, count: how many rows, and how many times sixteen, literals; their product is at most sixteen, for a
+            processor with wide registers has 32 of them.
         fresh: a literal, whether out is set; else it is added to.
     """
-    literals = (count, fresh)
-    count, fresh = count.literal_value, fresh.literal_value
-    places = [(row, lane) for row in range(ROWS) for lane in range(count)]
+    literals = (rows, count, fresh)
+    rows, count, fresh = (literal.literal_value for literal in literals)
+    places = [(row, lane) for row in range(rows) for lane in range(count)]
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, weights, row_step, step, x = arguments[:5]
@@ -166,7 +167,7 @@ def multiply_add(typing: Any, out: Any, weights: Any, row_step: Any, step: Any, 
                 for row, lane in places}
         for i in range(WIDTH):
             loaded = [builder.load(at(x, (i * count + lane) * BYTES), align=4) for lane in range(count)]
-            for row in range(ROWS):
+            for row in range(rows):
                 place = builder.add(weights, builder.add(builder.mul(row_step, address(row)),
                                                          builder.mul(step, address(i))))
                 weight = _spread(builder, builder.load(_at(builder, place, NUMBER), align=4))

@@ -9,19 +9,21 @@ several, nothing is summed up across one: scores S (keys, queries) and output O 
 
 Both sums are :func:`multiply_add` over sixteen rows. All of it lies in the first two caches.
 """
+import math
 from typing import Any
 
 import numpy as np
 from numba import carray
 
 from ..compiled.functions import as_c, floats_at, loops, number_of_threads, thread_number, version_of
-from ..compiled.lanes import BYTES, ROWS, WIDTH, exp2, larger, load, multiply_add, spread, store
+from ..compiled.lanes import BYTES, WIDTH, exp2, larger, load, multiply_add, spread, store
 from .told import QUERIES, Told
 
 __all__ = ['compiled']
 
 COUNT = QUERIES // WIDTH  # registers
 ROW = COUNT * BYTES  # of what has a number for each query
+ROWS = 4  # of a tile of sums, each of COUNT registers
 KEYS = 64
 NUMBER = 4  # bytes
 
@@ -48,15 +50,16 @@ def take(source, token, count, channels, into):
 
 
 @loops
-def score(queries, keys, count, channels, scores):
-    """S of all keys; those that there are not have none."""
+def score(queries, keys, count, channels, missing, scores):
+    """S of all keys, and a number for those that there are not."""
     row = channels * NUMBER
     for j in range(0, count, ROWS):
-        multiply_add(scores + j * ROW, keys + j * row, row, NUMBER, queries, COUNT, True)
+        multiply_add(scores + j * ROW, keys + j * row, row, NUMBER, queries, ROWS, COUNT, True)
         for c in range(WIDTH, channels, WIDTH):
-            multiply_add(scores + j * ROW, keys + j * row + c * NUMBER, row, NUMBER, queries + c * ROW, COUNT, False)
+            multiply_add(scores + j * ROW, keys + j * row + c * NUMBER, row, NUMBER, queries + c * ROW, ROWS, COUNT,
+                         False)
     for offset in range(count * ROW, KEYS * ROW, BYTES):
-        store(scores + offset, spread(LOWEST))
+        store(scores + offset, spread(missing))
 
 
 @loops
@@ -89,7 +92,8 @@ def gather(weights, values, count, channels, out):
     row = channels * NUMBER
     for j in range(0, count, WIDTH):
         for c in range(0, channels, ROWS):
-            multiply_add(out + c * ROW, values + j * row + c * NUMBER, NUMBER, row, weights + j * ROW, COUNT, False)
+            multiply_add(out + c * ROW, values + j * row + c * NUMBER, NUMBER, row, weights + j * ROW, ROWS, COUNT,
+                         False)
 
 
 @loops
@@ -111,6 +115,14 @@ def answer(told, place, count, out, total):
 
 
 @loops
+def tell(place, count, largest, total):
+    """What gradients find P by again: of each of some queries the x for which exp2(S - x) sums to one."""
+    x = carray(floats_at(place), count)
+    for i in range(count):
+        x[i] = largest[i] + math.log2(total[i])
+
+
+@loops
 def attend(told, image, head, first, last, queries, keys, values, scores, out, largest, total):
     """The output of some queries of a head, as many at a time as there is room for in the arrays."""
     channels, blocks = told.channels, (last - first + QUERIES - 1) // QUERIES
@@ -129,13 +141,17 @@ def attend(told, image, head, first, last, queries, keys, values, scores, out, l
         take(key + j * told.k_token, told.k_token, here, channels, keys.ctypes.data)
         take(value + j * told.v_token, told.v_token, here, channels, values.ctypes.data)
         for b in range(blocks):
-            score(queries[b].ctypes.data, keys.ctypes.data, here, channels, scores.ctypes.data)
+            score(queries[b].ctypes.data, keys.ctypes.data, here, channels, LOWEST, scores.ctypes.data)
             weigh(scores.ctypes.data, rows, channels, out[b].ctypes.data, largest[b].ctypes.data, total[b].ctypes.data)
             gather(scores.ctypes.data, values.ctypes.data, rows, channels, out[b].ctypes.data)
     place = told.out + image * told.out_image + head * told.out_head
     for b in range(blocks):
         start = first + b * QUERIES
-        answer(told, place + start * told.out_token, min(QUERIES, last - start), out[b], total[b])
+        count = min(QUERIES, last - start)
+        answer(told, place + start * told.out_token, count, out[b], total[b])
+        if told.exponents:
+            query = (image * told.heads + head) * told.queries + start
+            tell(told.exponents + query * NUMBER, count, largest[b], total[b])
 
 
 @loops

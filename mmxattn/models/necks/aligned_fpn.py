@@ -7,7 +7,7 @@ from mmdet.models.necks import FPN
 from torch import Tensor
 
 from ...layers.checks import check_levels
-from ...layers.tracing import is_overwritable
+from ...layers.tracing import is_observed
 from ...registry import MODELS
 from ..stock_rules import stock_rules
 from .alignment import AlignCfg, align, build_aligners
@@ -60,22 +60,19 @@ class AlignedFPN(FPN):
 
     def fuse(self, laterals: list[Tensor]) -> None:
         """Top-down pathway, in place: each level, aligned with the fused one above, plus that one upsampled."""
-        made = None  # by this neck, of which nobody else holds a reference
+        made = None  # by this neck: nobody else holds a reference, and its gradient does not need it
 
         def upsample(high: Tensor, low: Tensor) -> Tensor:
+            """The high map on the low map's grid, as FPN's ``upsample_cfg`` has it."""
             nonlocal made
-            made = self.upsample(high, low)
+            size: dict[str, Any] = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
+            made = F.interpolate(high, **size, **self.upsample_cfg)
             return made
 
         for step, i in enumerate(range(len(laterals) - 2, -1, -1)):
             low, high = align(getattr(self, self.slot), step, laterals[i], laterals[i + 1], upsample)
-            in_place = high is made and high.dtype == low.dtype and is_overwritable()
+            in_place = high is made and high.dtype == low.dtype and not is_observed(high)
             laterals[i] = high.add_(low) if in_place else low + high  # fresh memory costs more than the sum
-
-    def upsample(self, high: Tensor, low: Tensor) -> Tensor:
-        """The high map on the low map's grid, as FPN's ``upsample_cfg`` has it."""
-        size: dict[str, Any] = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
-        return F.interpolate(high, **size, **self.upsample_cfg)
 
     def levels(self, laterals: list[Tensor]) -> list[Tensor]:
         """One map for each fused level: FPN's 3x3 convolutions."""

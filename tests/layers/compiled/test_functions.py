@@ -17,7 +17,7 @@ def test_a_version_is_of_all_code_beside_a_file(tmp_path):
 
 
 @pytest.mark.skipif(threads.openmp('GOMP_parallel') is None, reason='PyTorch is linked with another OpenMP')
-@pytest.mark.parametrize('module', ['fused_attention.loops', 'fused_scsa.cpu_loops'])
+@pytest.mark.parametrize('module', ['fused_attention.loops', 'fused_attention.gradient_loops', 'fused_scsa.cpu_loops'])
 def test_what_is_kept_is_kept_by_its_version(module):
     function = loaded(f'mmxattn.layers.{module}').__wrapped__
     version = functions.version_of(inspect.getfile(function))

@@ -67,17 +67,16 @@ def test_spread():
 
 @pytest.mark.parametrize('fresh', [True, False])
 @pytest.mark.parametrize('across', [True, False])
-def test_multiply_add(across, fresh):
+@pytest.mark.parametrize('rows, count', [(4, 2), (16, 1)])
+def test_multiply_add(across, fresh, rows, count):
     """Weights in rows, and in columns; sums that are set, and that are added to."""
     @numba.njit
     def call(out, weights, row_step, step, x):
-        if fresh:
-            lanes.multiply_add(out.ctypes.data, weights.ctypes.data, row_step, step, x.ctypes.data, 2, True)
-        else:
-            lanes.multiply_add(out.ctypes.data, weights.ctypes.data, row_step, step, x.ctypes.data, 2, False)
+        lanes.multiply_add(out.ctypes.data, weights.ctypes.data, row_step, step, x.ctypes.data, rows, count, fresh)
 
     random = np.random.default_rng(1)
-    weights, x, out = (random.normal(size=shape).astype(np.float32) for shape in ((16, 16), (16, 32), (4, 32)))
-    right = (0 if fresh else out) + (weights[:, :4].T if across else weights[:4]).astype(np.float64) @ x
+    weights, x, out = (random.normal(size=shape).astype(np.float32)
+                       for shape in ((16, 16), (16, 16 * count), (rows, 16 * count)))
+    right = (0 if fresh else out) + (weights[:, :rows].T if across else weights[:rows]).astype(np.float64) @ x
     call(out, weights, *((4, 64) if across else (64, 4)), x)
     assert np.allclose(out, right, atol=1e-5)
