@@ -188,7 +188,7 @@ def load_stock_neck_into_chain() -> None:
 
 def apply() -> None:
     """Apply every workaround that the installed versions need. Called once, when mmxattn is imported."""
-    from .models.plugins.stock_places import tell_wrong_plugins
+    from .models.plugins.stock_places import prepare_plugins
     allow_checkpoint_types()
     keep_the_protection_on()
     name_unreadable_checkpoints()
@@ -197,8 +197,8 @@ def apply() -> None:
         from mmdet.models.backbones import ResNet as DetResNet
         give_ssd_head_its_loss_cls()
         keep_new_parts_training(DetResNet)
-        tell_wrong_plugins(DetResNet)
+        prepare_plugins(DetResNet)
     if installed('mmseg'):
         from mmseg.models.backbones import ResNet as SegResNet
         keep_new_parts_training(SegResNet)
-        tell_wrong_plugins(SegResNet)
+        prepare_plugins(SegResNet)

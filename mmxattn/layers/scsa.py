@@ -54,6 +54,8 @@ class SCSA(nn.Module):
             shuffle does, so that each head has channels of all groups.
         scale: the channel attention divides by the square root of the number of 'channels' of a head (Eq. 11), or of
             'pixels' of the pooled map, the length of the products.
+        inplace: inference may write over the map that it is given, which is then for nobody else, as with nn.ReLU. It
+            does so on a CPU, where fresh memory is dear.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W), for any H, W >= 1.
@@ -79,13 +81,14 @@ class SCSA(nn.Module):
                  norm: str | None = 'GN',
                  norm_first: bool = False,
                  num_heads: int = 1,
-                 scale: str = 'channels'):
+                 scale: str = 'channels',
+                 inplace: bool = False):
         super().__init__()
         check_kernel_sizes(kernel_sizes)
         groups = len(kernel_sizes)
         check_whole('SCSA', channels=channels, num_heads=num_heads)
         check_flags('SCSA', zero_init=zero_init, spatial=spatial, channel=channel, channel_first=channel_first,
-                    shared=shared, norm_first=norm_first)
+                    shared=shared, norm_first=norm_first, inplace=inplace)
         check_option('SCSA', NORMS, norm=norm)
         check_option('SCSA', SCALES, scale=scale)
         if channels % groups or channels % num_heads:
@@ -111,6 +114,7 @@ class SCSA(nn.Module):
         self.norm_before, self.norm_after = norm is not None and norm_first, norm is not None and not norm_first
         self.num_heads = num_heads
         self.scale = scale
+        self.inplace = inplace
 
         if spatial:
             group = channels // groups

@@ -6,7 +6,7 @@ from mmseg.models.backbones import ResNetV1c as SegResNet
 
 import oracles
 from mmxattn import compat, layers
-from mmxattn.models import SCSA
+from mmxattn.models import SCSA, WithPlugins
 
 
 def resnet(host=DetResNet, **scsa):
@@ -26,6 +26,35 @@ def test_stands_in_every_bottleneck(host):
     assert backbone.layer2[0].scsa.norm.num_channels == 16
     outs = backbone(torch.randn(1, 3, 65, 95))
     assert [x.shape[1] for x in outs] == [32, 64, 128, 256]
+
+
+@pytest.mark.parametrize('host', [DetResNet, SegResNet])
+def test_a_stock_block_lets_it_work_in_place(host):
+    """Nothing else goes by the maps that it overwrites, so that outputs are the same."""
+    torch.manual_seed(0)
+    init_default_scope('mmseg' if host is SegResNet else 'mmdet')
+    plugins = [dict(cfg=dict(type='SCSA', postfix=f'_{i}'), position=f'after_conv{i}') for i in (1, 2, 3)]
+    ours, other = (host(depth=50, base_channels=8, stem_channels=8, plugins=[
+        dict(plugin, cfg=dict(plugin['cfg'], **more)) for plugin in plugins]) for more in ({}, dict(inplace=False)))
+    assert all(part.inplace for part in parts(ours)) and not any(part.inplace for part in parts(other))
+    other.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 3, 65, 95)
+    for backbone in (ours, other):
+        backbone.eval()
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(ours(x), other(x), strict=True))
+
+
+def test_a_cfg_of_the_user_stays_as_it_is():
+    cfg = dict(type='SCSA')
+    DetResNet(50, plugins=[dict(cfg=cfg, position='after_conv2')])
+    assert cfg == dict(type='SCSA')
+
+
+def test_elsewhere_it_does_not_work_in_place():
+    assert not SCSA(8).inplace
+    backbone = WithPlugins(DetResNet, [dict(cfg=dict(type='SCSA'), after=r'layer\d\.\d+\.conv2')], depth=50)
+    assert parts(backbone) and not any(part.inplace for part in parts(backbone))
 
 
 def test_is_the_layer():

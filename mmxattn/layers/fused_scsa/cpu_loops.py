@@ -230,8 +230,12 @@ def excite(told, first, last):
             column[j] = columns[group, j, member] * gate
         for i in range(height):
             row = rows[group, i, member]
-            for j in range(width):
-                y[m, i, j] = x[m, i, j] * row * column[j]
+            if told.y == told.x:  # otherwise LLVM sees that the two overlap, and takes one number after another
+                for j in range(width):
+                    y[m, i, j] = y[m, i, j] * row * column[j]
+            else:
+                for j in range(width):
+                    y[m, i, j] = x[m, i, j] * row * column[j]
 
 
 @loops

@@ -55,7 +55,9 @@ def run(layer: 'SCSA', x: Tensor) -> Tensor | None:
         return None
 
     maps = batch * channels
-    y, work = torch.empty_like(x), x.new_empty(maps * (height + width + down * across))
+    in_place = layer.inplace and not x.requires_grad and not layer._forward_hooks  # which are told what was given
+    y = x if in_place else torch.empty_like(x)
+    work = x.new_empty(maps * (height + width + down * across))
     rows = work.data_ptr()
     columns = rows + maps * height * work.element_size()
     pooled = columns + maps * width * work.element_size()

@@ -32,6 +32,7 @@ class Plugin(Layer):
 
     position = 'after_conv2'
     set_inside: tuple[str, ...] = ('channels', )  # given by its place, as in_channels
+    takes_inplace = False  # whether the layer has that argument
     _abbr_: str  # its name in the block, and so in checkpoints
 
     def __init_subclass__(cls, **kwargs: Any):

@@ -8,4 +8,9 @@ __all__ = ['SCSA']
 
 @MODELS.register_module()
 class SCSA(Plugin, layers.SCSA):
-    """:class:`mmxattn.layers.SCSA` in a block, as the paper places it: after the 3x3 convolution."""
+    """:class:`mmxattn.layers.SCSA` in a block, as the paper places it: after the 3x3 convolution.
+
+    A stock ResNet builds it with ``inplace=True``, unless its cfg says otherwise.
+    """
+
+    takes_inplace = True

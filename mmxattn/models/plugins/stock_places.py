@@ -1,4 +1,8 @@
-"""What mmdet's and mmseg's ResNet only assert of ``plugins``, told with the value and the way out."""
+"""``plugins`` of mmdet's and mmseg's ResNet.
+
+What these only assert is told with the value and the way out. And plugins that can work in place are built to do so: at
+any of the three positions the map is the block's own, which goes by it no more.
+"""
 import functools
 from collections.abc import Sequence
 from importlib import import_module
@@ -6,7 +10,7 @@ from typing import Any
 
 from ...registry import MODELS
 
-__all__ = ['check_plugins', 'check_type', 'tell_wrong_plugins']
+__all__ = ['check_plugins', 'check_type', 'prepare_plugins']
 
 POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 EXAMPLE = "plugins=[dict(cfg=dict(type='SCSA'), position='after_conv2')]"
@@ -39,19 +43,30 @@ def check_plugins(host: str, plugins: Sequence[dict], num_stages: int) -> None:
 
 def check_type(host: str, cfg: dict) -> None:
     """Raise one error where a plugin's type is not registered; mmcv says "Cannot find None in registry" of it."""
+    if class_of(cfg) is None:
+        raise ValueError(f"{host}: type={cfg.get('type')!r} of a plugin is not registered; custom_imports = "
+                         "dict(imports=['mmxattn']) registers SCSA and its rivals.")
+
+
+def class_of(cfg: dict) -> type | None:
+    """A plugin's class; None where nobody registered its type."""
     kind = cfg.get('type')
     if isinstance(kind, type):
-        return
+        return kind
     with MODELS.switch_scope_and_registry(None) as registry:
-        if not isinstance(kind, str) or registry.get(kind) is None:
-            raise ValueError(f"{host}: type={kind!r} of a plugin is not registered; custom_imports = dict(imports="
-                             "['mmxattn']) registers SCSA and its rivals.")
+        return registry.get(kind) if isinstance(kind, str) else None
 
 
-def tell_wrong_plugins(backbone: Any) -> None:
-    """Let a toolbox's ResNet check its ``plugins`` before it builds any; it may be given again."""
+def in_place(plugin: dict) -> dict:
+    """An entry of ``plugins``, with ``inplace`` where its class takes that and nobody has said otherwise."""
+    cfg = plugin['cfg']
+    return dict(plugin, cfg=dict(inplace=True) | cfg) if getattr(class_of(cfg), 'takes_inplace', False) else plugin
+
+
+def prepare_plugins(backbone: Any) -> None:
+    """Let a toolbox's ResNet check its ``plugins``, and build them in place; it may be given again."""
     make = backbone.make_stage_plugins
-    if getattr(make, 'checks_plugins', False):
+    if getattr(make, 'prepares_plugins', False):
         return
     basic_block = import_module(backbone.__module__).BasicBlock
 
@@ -62,7 +77,7 @@ def tell_wrong_plugins(backbone: Any) -> None:
         if issubclass(self.block, basic_block):
             raise ValueError(f'{host}: depth={self.depth} has BasicBlocks, which take no plugins; take '
                              f"dict(type='WithPlugins', host='{host}', ...), or a depth of 50 or more.")
-        return make(self, plugins, stage_idx)
+        return [in_place(plugin) for plugin in make(self, plugins, stage_idx)]
 
-    vars(make_stage_plugins)['checks_plugins'] = True
+    vars(make_stage_plugins)['prepares_plugins'] = True
     backbone.make_stage_plugins = make_stage_plugins

@@ -65,6 +65,30 @@ def test_agrees_with_the_plain_form(shape):
     assert_agrees(*layer_and_map(shape))
 
 
+@pytest.mark.parametrize('shape', [(2, 8, 9, 5), (3, 16, 7, 7), (1, 4, 70, 90), (1, 8, 1, 2), (1, 32, 61, 83)])
+def test_in_place(shape):
+    layer, x = layer_and_map(shape)
+    right = layer(x)
+    layer.inplace, given = True, x.clone()
+    assert torch.equal(layer(given), right) and torch.equal(given, right)
+
+
+def test_in_place_only_where_nobody_needs_what_was_given():
+    layer, x = layer_and_map((2, 8, 9, 5), inplace=True)
+    given, seen = x.clone(), []
+    right = layer(x.clone().requires_grad_())  # its own history may hold it
+    hook = layer.register_forward_hook(lambda module, given, out: seen.append((given[0], out)))
+    assert torch.equal(layer(given), right) and torch.equal(given, x) and not torch.equal(*seen[0])
+    hook.remove()
+    with torch.enable_grad():
+        layer(given)
+        assert torch.equal(given, x)
+    layer.train()(given)
+    assert torch.equal(given, x)
+    with pytest.raises(TypeError, match="inplace='yes' must be True or False"):
+        SCSA(8, inplace='yes')
+
+
 @pytest.mark.parametrize('arguments', [
     dict(zero_init=True), dict(kernel_sizes=(3, 7)), dict(kernel_sizes=(1, 5, 11)), dict(window_size=None),
     dict(window_size=1), dict(window_size=4), dict(kernel_sizes=(1, 3, 5, 7, 9, 33))
