@@ -207,11 +207,14 @@ def test_nothing_to_attend():
     (FINE(32, attention='area'), (torch.randn(2, 32, 17, 21), torch.randn(2, 32, 9, 11))),
     (CFSAM([8, 12], 64, depth=2, num_heads=2).eval(), ([torch.randn(2, 8, 12, 9), torch.randn(2, 12, 6, 5)], )),
 ], ids=['FINE', 'FINE, area', 'CFSAM'])
-def test_layers_go_by_them(layer, maps, monkeypatch):
-    with_loops, run, called = layer(*maps), on_cpu.run, []
-    monkeypatch.setattr(on_cpu, 'run', lambda *tensors: called.append(run(*tensors)))
-    without = layer(*maps)
-    assert called and all(out.grad_fn is not None for out in called)
+@pytest.mark.parametrize('training', [False, True])
+def test_layers_go_by_them(layer, maps, training, monkeypatch):
+    run, called = on_cpu.run, []
+    with torch.set_grad_enabled(training):
+        with_loops = layer(*maps)
+        monkeypatch.setattr(on_cpu, 'run', lambda *tensors: called.append(run(*tensors)))
+        without = layer(*maps)
+    assert called and all(out is not None and (out.grad_fn is not None) is training for out in called)
     if isinstance(without, list):
         without, with_loops = (torch.cat([x.flatten() for x in maps]) for maps in (without, with_loops))
     assert oracles.relative_error(with_loops, without) < 1e-5
