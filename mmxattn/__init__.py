@@ -3,14 +3,14 @@
 ``custom_imports = dict(imports=['mmxattn'])`` in a config registers every component. ``mmxattn.layers``, the same
 designs in plain PyTorch, needs nothing but torch.
 """
-from .toolboxes import check_stacks, check_torch, installed
+from .utils.toolboxes import check_stacks, check_torch, installed
 from .version import __version__
 
 check_torch()
 if installed('mmengine', 'mmcv'):
     check_stacks()
-    from . import compat, datasets, engine, evaluation, models  # noqa: F401  they register what they hold
+    from . import datasets, engine, evaluation, models, patches  # noqa: F401  registers the components
 
-    compat.apply()
+    patches.apply()
 
 __all__ = ['__version__']

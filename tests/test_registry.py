@@ -7,8 +7,9 @@ import pytest
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
-from mmxattn import models, toolboxes
+from mmxattn import models
 from mmxattn.registry import MODELS
+from mmxattn.utils import toolboxes
 
 PARTS = models.__all__
 

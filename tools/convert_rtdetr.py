@@ -1,21 +1,5 @@
-#!/usr/bin/env python
-"""Write the weights of RT-DETR's own release (version 1, PyTorch) as a checkpoint for the recipes in configs/rtdetr."""
-import argparse
-import sys
-
-from mmxattn.models.detectors.rtdetr_released import convert
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', help="the release's file, such as rtdetr_r18vd_dec3_6x_coco_from_paddle.pth")
-    parser.add_argument('target', help='the checkpoint to write, for load_from and mim test')
-    arguments = parser.parse_args()
-    try:
-        convert(arguments.source, arguments.target)
-    except ValueError as error:
-        sys.exit(str(error))
-
+"""Convert RT-DETR's released weights: `mim run mmxattn convert_rtdetr SOURCE TARGET`."""
+from mmxattn.cli.convert_rtdetr import main
 
 if __name__ == '__main__':
     main()

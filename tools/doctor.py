@@ -23,7 +23,7 @@ def check_python() -> None:
 
 
 def without_toolboxes() -> None:
-    """Let ``mmxattn.doctor`` be imported without what ``import mmxattn`` imports: that is what is examined."""
+    """Let ``mmxattn.cli.doctor`` be imported without what ``import mmxattn`` imports: that is what is examined."""
     spec = importlib.util.find_spec('mmxattn')
     if spec is None or spec.submodule_search_locations is None:
         sys.exit(f'mmxattn is not installed for {sys.executable}: pip install mmxattn, or -e . in a checkout.')
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument('--json', action='store_true', help='print everything as JSON, for programs')
     arguments = parser.parse_args()
     without_toolboxes()
-    from mmxattn.doctor import examine
+    from mmxattn.cli.doctor import examine
     try:
         examination = examine((lambda line: None) if arguments.json else (lambda line: print(line, flush=True)))
     except KeyboardInterrupt:

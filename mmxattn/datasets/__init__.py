@@ -1,6 +1,6 @@
 """The embedded dataset and the papers' datasets, for mmdet and mmseg; each class only where its toolbox is there."""
 from ..registry import DATASETS
-from ..toolboxes import installed, stand_in
+from ..utils.toolboxes import installed, stand_in
 from . import stock
 
 __all__ = []

@@ -1,9 +1,8 @@
 """Digit scenes for mmdet."""
 from mmdet.datasets import CocoDataset
 
-from mmxattn.registry import DATASETS
-
-from .writer import CLASSES, PALETTE, check_split, write
+from ..registry import DATASETS
+from .digit_scenes.writer import CLASSES, PALETTE, check_split, write
 
 
 @DATASETS.register_module()

@@ -3,7 +3,7 @@ from mmdet.datasets import CocoDataset
 
 from ..registry import DATASETS
 from . import sources
-from .conversion import exdark, flir, visdrone, voc
+from .converters import exdark, flir, visdrone, voc
 
 __all__ = ['ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset']
 

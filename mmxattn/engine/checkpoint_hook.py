@@ -8,11 +8,11 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 from torch import Tensor
 
-from ..files import sweep_parts, write_whole
 from ..registry import HOOKS
-from .choice import settle
-from .files import cut_short
+from ..utils.atomic_files import sweep_parts, write_whole
+from .checkpoint_files import cut_short
 from .loops import ResumableEpochLoop, ResumableIterLoop
+from .resume import settle
 from .state import batch_sizes, restore_batch_sizes, restore_gradients, updates, waiting_gradients
 from .stop_request import StopRequest
 

@@ -6,8 +6,8 @@ IterBasedTrainLoop loads everything that was trained once more: hours, in a run 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..registry import LOOPS
-from .choice import settle
-from .numbered_batches import NumberedBatches
+from .resume import settle
+from .sampler import NumberedBatches
 
 __all__ = ['ResumableEpochLoop', 'ResumableIterLoop']
 

@@ -4,7 +4,7 @@ The modules work on plain data: COCO-style dicts, label maps, counts. Those on b
 brings, and are imported by their own names; ``SmallIoUMetric`` is for recipes of mmseg.
 """
 from ..registry import METRICS
-from ..toolboxes import installed, stand_in
+from ..utils.toolboxes import installed, stand_in
 from .small_iou import small_classes
 
 __all__ = ['small_classes']

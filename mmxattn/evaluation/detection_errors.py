@@ -121,8 +121,8 @@ def _mend(detections, errors, objects, found, categories):
     best = {}
     for key, target in errors.items():
         if target is not None and target not in found:
-            rival = best.setdefault(target, key)
-            best[target] = max(rival, key, key=lambda one: detections.score[position[one]])
+            baseline = best.setdefault(target, key)
+            best[target] = max(baseline, key, key=lambda one: detections.score[position[one]])
     category, right = detections.category.copy(), detections.right.copy()
     for target, key in best.items():
         category[position[key]] = categories.index(objects[target]['category_id'])

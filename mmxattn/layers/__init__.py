@@ -1,5 +1,5 @@
 """The papers in plain PyTorch, one file a paper. Nothing here imports OpenMMLab."""
-from .arguments import tell_arguments
+from ..utils.arguments import tell_arguments
 from .cfsam import CFSAM
 from .cla import CrossLayerAttention
 from .cla_decoder import CLADecoder

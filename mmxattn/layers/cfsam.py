@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .checks import check_channels, check_flags, check_maps, check_number, check_option, check_whole
-from .fused_attention import attention
-from .memory_format import in_format_of, to_map, to_tokens
-from .small_batch import normalize
-from .token_linear import TokenLinear, token_linear
-from .tracing import ceil_div, is_overwritable, is_traced, known_equal, split
+from ..ops.fused_attention import attention
+from ..ops.token_linear import TokenLinear, token_linear
+from ..utils.memory_format import in_format_of, to_map, to_tokens
+from ..utils.tracing import ceil_div, is_overwritable, is_traced, known_equal, split
+from ..utils.validation import check_channels, check_flags, check_maps, check_number, check_option, check_whole
+from .safe_norm import normalize
 
 __all__ = ['CFSAM']
 

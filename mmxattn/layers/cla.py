@@ -27,11 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_flags, check_map, check_option, check_whole
-from .half_precision import map_dtype, saturate, without_autocast
-from .memory_format import in_format_of, to_tokens
-from .resampling import resample
-from .tracing import ceil_div, is_traced
+from ..ops.resampling import resample
+from ..utils.memory_format import in_format_of, to_tokens
+from ..utils.precision import map_dtype, saturate, without_autocast
+from ..utils.tracing import ceil_div, is_traced
+from ..utils.validation import check_flags, check_map, check_option, check_whole
 
 __all__ = ['CrossLayerAttention', 'CLADecoderBlock']
 

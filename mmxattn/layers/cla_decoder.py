@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .checks import check_channels
+from ..ops.resampling import resample
+from ..utils.validation import check_channels
 from .cla import CLADecoderBlock
-from .resampling import resample
 
 __all__ = ['CLADecoder']
 

@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_flags, check_number, check_option, check_pair, check_whole
+from ..ops.resampling import AveragePool, resample
+from ..ops.token_linear import TokenLinear
+from ..utils.memory_format import in_format_of, to_map, to_tokens
+from ..utils.precision import saturate
+from ..utils.torch_compat import RMSNorm
+from ..utils.tracing import is_overwritable
+from ..utils.validation import check_flags, check_number, check_option, check_pair, check_whole
 from .fine_attention import area_attention, linear_attention, softmax_attention, window_attention
-from .half_precision import saturate
-from .memory_format import in_format_of, to_map, to_tokens
-from .older_torch import RMSNorm
-from .resampling import AveragePool, resample
-from .token_linear import TokenLinear
-from .tracing import is_overwritable
 
 __all__ = ['FINE']
 

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fused_attention import attention
-from .half_precision import single_precision, without_autocast
-from .tracing import ceil_div
+from ..ops.fused_attention import attention
+from ..utils.precision import single_precision, without_autocast
+from ..utils.tracing import ceil_div
 
 __all__ = ['area_attention', 'linear_attention', 'softmax_attention', 'window_attention']
 

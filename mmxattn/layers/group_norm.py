@@ -6,7 +6,7 @@ that take this one's statistics a channel at a time get other numbers. Written o
 import torch
 from torch import Tensor, nn
 
-from .tracing import is_traced
+from ..utils.tracing import is_traced
 
 __all__ = ['GroupNorm']
 

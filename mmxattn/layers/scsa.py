@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_flags, check_map, check_option, check_whole
-from .fused_scsa import fused_scsa
-from .gated_maps import axis_means, gate_and_pool, gate_channels
+from ..ops.scsa import fused_scsa
+from ..ops.scsa.gated_maps import axis_means, gate_and_pool, gate_channels
+from ..utils.validation import check_flags, check_map, check_option, check_whole
 from .group_norm import GroupNorm
-from .small_batch import normalize
+from .safe_norm import normalize
 
 __all__ = ['SCSA']
 

@@ -17,7 +17,7 @@ ROW = re.compile(r'^\| `(?P<name>[\w{},-]+\.py)` \|.*?\| (?P<added>-?\d[\d,]*)(?
 def rows():
     """The rows of the READMEs' tables that print a count: (recipe, parameters added)."""
     found = []
-    for folder in ('cla', 'cla/ablations', 'cla/rivals'):
+    for folder in ('cla', 'cla/ablations', 'cla/baselines'):
         for match in ROW.finditer((recipes.CONFIGS / folder / 'README.md').read_text()):
             found.append((recipes.CONFIGS / folder / match['name'], int(match['added'].replace(',', ''))))
     return found

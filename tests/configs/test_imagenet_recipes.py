@@ -188,7 +188,7 @@ def test_ablations_learn_and_predict(name):
 
 
 @pytest.mark.parametrize('part', ['se', 'ca', 'scsa'])
-def test_one_switch_puts_a_rival_where_scsa_stands(part):
+def test_one_switch_puts_a_baseline_where_scsa_stands(part):
     options = DictAction(['--cfg-options'], dest='cfg_options', nargs='+')
     namespace = type('Namespace', (), {})()
     options(None, namespace, ['model.backbone.plugins.0.after=None',

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 import oracles
 import recipes
 from mmxattn import models  # noqa: F401  registers the parts
-from mmxattn.analysis.complexity import count_macs
+from mmxattn.profiling.complexity import count_macs
 
 FIGURES = json.loads((oracles.DATA / 'paper_figures.json').read_text())['counts']
 SCSA_PLUGIN = dict(cfg=dict(type='SCSA'), position='after_conv2')

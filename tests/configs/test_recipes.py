@@ -95,13 +95,13 @@ def swap_of(path):
 def models_under_test():
     """One recipe of each model: schedules and data do not change it. MiT-B3 to B5 are B2, slower.
 
-    A variant or a rival is tested in the first of its paper's hosts that has it, the quick ones first.
+    A variant or a baseline is tested in the first of its paper's hosts that has it, the quick ones first.
     """
     swaps = set()
     for name, path in sorted(recipes.published(), key=lambda recipe: ('_r101' in recipe[0], '_1xb' in recipe[0])):
         folder, swap = folder_of(path), swap_of(path)
         same = not swap and base_of(path) is not None
-        again = folder[-1] in ('ablations', 'rivals') and (folder[0], swap) in swaps
+        again = folder[-1] in ('ablations', 'baselines') and (folder[0], swap) in swaps
         if folder in ELSEWHERE or same or again or re.search('mit-b[3-5]', name):
             continue
         swaps.add((folder[0], swap))

@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 
 import recipes
-from mmxattn.datasets.conversion import CONVERSIONS
+from mmxattn.datasets.converters import CONVERSIONS
 from mmxattn.datasets.sources import ADE20K, CITYSCAPES, COCO, SOURCES, VOC, MissingData
 
 RECIPES = dict(visdrone='visdrone', exdark='exdark', flir='flir-adas-v2', voc='voc0712')
@@ -139,7 +139,7 @@ def test_mmseg_reads_cityscapes(here):
     prepared('cityscapes', here)
     cfg = recipes.stock('mmseg', '_base_/datasets/cityscapes.py')
     registry = __import__('mmseg.registry', fromlist=['DATASETS']).DATASETS
-    from mmxattn.datasets.conversion.cityscapes import CLASSES, LABELS
+    from mmxattn.datasets.converters.cityscapes import CLASSES, LABELS
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
         dataset = registry.build(loader.dataset)

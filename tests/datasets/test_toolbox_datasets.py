@@ -8,9 +8,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
 import mmxattn.datasets
-from mmxattn.datasets import digit_scenes, writer
+from mmxattn.datasets import digit_scenes
+from mmxattn.datasets.digit_scenes import writer
 from mmxattn.registry import DATASETS as OURS
-from mmxattn.toolboxes import stand_in
+from mmxattn.utils.toolboxes import stand_in
 
 
 @pytest.fixture(scope='module')

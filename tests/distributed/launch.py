@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 HERE = Path(__file__).parent
-ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE))),
+ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (HERE.parents[1], HERE.parent / 'helpers', HERE))),
                    OMP_NUM_THREADS='1')
 
 

@@ -12,8 +12,8 @@ from mmengine.runner._flexible_runner import FlexibleRunner
 from small_hosts import PARTS, recipe
 from toy import Seen
 
-from mmxattn.compat import LOADS_WEIGHTS_ONLY
 from mmxattn.engine import make_resumable
+from mmxattn.patches import LOADS_WEIGHTS_ONLY
 
 STEPS = 3
 

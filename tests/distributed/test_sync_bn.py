@@ -12,7 +12,7 @@ from torch import nn
 
 import recipes
 from mmxattn.layers import CFSAM
-from mmxattn.layers.small_batch import normalize
+from mmxattn.layers.safe_norm import normalize
 
 
 def with_batch_norm(part):

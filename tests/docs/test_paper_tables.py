@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import recipes
-from mmxattn.analysis.complexity import complexity
-from mmxattn.analysis.recipe import build_model, fingerprint, load_recipe
+from mmxattn.profiling.complexity import complexity
+from mmxattn.utils.config import build_model, fingerprint, load_recipe
 
 FOLDER = recipes.CONFIGS.parent / 'docs' / 'paper_tables'
 spec = importlib.util.spec_from_file_location('make_paper_tables', FOLDER / 'make.py')

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models import detection
 
 import recipes
-from mmxattn.analysis.recipe import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_recipe
 
 FOLDER = recipes.CONFIGS.parent / 'docs' / 'paper_tables'
 spec = importlib.util.spec_from_file_location('make_paper_tables', FOLDER / 'make.py')

@@ -9,10 +9,11 @@ import torch
 from mmengine.fileio import LocalBackend
 from toy import Seen, ToyMetric, toy_recipe, toy_runner, validated
 
-from mmxattn.engine import cut_short, files, newest_checkpoint
-from mmxattn.engine.files import WholeFiles
-from mmxattn.files import sweep_parts
-from mmxattn.files import write_whole as write
+from mmxattn.engine import checkpoint_files as files
+from mmxattn.engine import cut_short, newest_checkpoint
+from mmxattn.engine.checkpoint_files import WholeFiles
+from mmxattn.utils.atomic_files import sweep_parts
+from mmxattn.utils.atomic_files import write_whole as write
 
 write_whole = functools.partial(write, durable=True)  # as checkpoints are written
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parts
-from mmxattn.layers import cfsam, cla, gated_maps
-from mmxattn.layers.memory_format import in_format_of
+from mmxattn.layers import cfsam, cla
+from mmxattn.ops.scsa import gated_maps
+from mmxattn.utils.memory_format import in_format_of
 
 PARTS = pytest.mark.parametrize('part', parts.PARTS.values(), ids=parts.PARTS)
 SIDES = st.integers(1, 23)

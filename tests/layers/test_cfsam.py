@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import oracles
-from mmxattn.analysis.memory import peak_memory
 from mmxattn.layers import CFSAM, cfsam
+from mmxattn.profiling.memory import peak_memory
 
 
 def pyramid(channels, sizes, batch=2, dtype=torch.float):

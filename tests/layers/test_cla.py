@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import oracles
-from mmxattn.analysis.memory import peak_memory
 from mmxattn.layers import CrossLayerAttention, cla
 from mmxattn.layers.cla import from_patches, to_patches
+from mmxattn.profiling.memory import peak_memory
 
 
 def pair(layer, fine, coarse, batch=2, dtype=torch.double):

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmxattn.analysis.layer_benchmark import literal
-from mmxattn.analysis.memory import peak_memory
+from benchmarks.layer_benchmark import literal
 from mmxattn.layers import CrossLayerAttention
-from mmxattn.layers.rivals import AFMA
+from mmxattn.layers.baselines import AFMA
+from mmxattn.profiling.memory import peak_memory
 
 MIB, GIB = 2**20, 2**30
 CHANNELS, SIDES = (32, 64, 160, 256), (128, 64, 32, 16)  # SegFormer-B0 at 512x512

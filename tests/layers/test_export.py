@@ -12,7 +12,7 @@ import oracles
 import parts
 from exports import through_onnx
 from mmxattn.layers.group_norm import GroupNorm
-from mmxattn.layers.tracing import ceil_div
+from mmxattn.utils.tracing import ceil_div
 
 EXAMPLE = (25, 31), (13, 16)
 OTHERS = ((16, 16), (8, 8)), ((33, 20), (15, 19)), ((50, 61), (25, 31))

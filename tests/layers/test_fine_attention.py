@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmxattn.analysis.complexity import count_macs
 from mmxattn.layers import FINE
 from mmxattn.layers.fine_attention import area_attention, window_attention
+from mmxattn.profiling.complexity import count_macs
 
 
 def tokens(grid, heads=2, dim=3):

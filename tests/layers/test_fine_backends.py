@@ -1,11 +1,11 @@
-"""What FINE's variants and rivals promise to compilers, to devices and in short number formats, as test_backends.py."""
+"""What FINE's variants and baselines promise to compilers, to devices and in short number formats, as test_backends.py."""
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
 import oracles
 from mmxattn.layers import FINE
-from mmxattn.layers.rivals import MGC, SNI, AdaFPNAlignment
+from mmxattn.layers.baselines import MGC, SNI, AdaFPNAlignment
 
 
 class TwoLevels(torch.nn.Module):

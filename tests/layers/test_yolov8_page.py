@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmxattn.analysis.complexity import count_macs
+from mmxattn.profiling.complexity import count_macs
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'yolov8.md'
 WIDTHS = (128, 256, 512)  # YOLOv8-S

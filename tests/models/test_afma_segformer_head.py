@@ -84,7 +84,7 @@ def test_every_parameter_learns(patch_size):
 
 
 def test_the_segmentor_hands_over_the_image():
-    cfg = recipes.Config.fromfile(recipes.CONFIGS / 'cla/rivals/segformer_mit-b0_afma_8xb2-160k_ade20k-512x512.py')
+    cfg = recipes.Config.fromfile(recipes.CONFIGS / 'cla/baselines/segformer_mit-b0_afma_8xb2-160k_ade20k-512x512.py')
     model = recipes.build(cfg).eval()
     data = model.data_preprocessor(recipes.inputs(cfg, model, [(97, 131)]))
     *maps, image = model.extract_feat(data['inputs'])

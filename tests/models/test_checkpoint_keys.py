@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmxattn import layers, models
-from mmxattn.layers import rivals
+from mmxattn.layers import baselines as baselines
 
 
 @pytest.mark.parametrize('name', pinned_parts.PARTS)
@@ -21,7 +21,7 @@ def test_keys_and_shapes_are_pinned(name):
 NO_MODULES = dict(WithPlugins="returns the host that it puts plugins into: 'resnet_scsa'")
 
 
-@pytest.mark.parametrize('package', [layers, rivals, models], ids=lambda package: package.__name__)
+@pytest.mark.parametrize('package', [layers, baselines, models], ids=lambda package: package.__name__)
 def test_every_part_that_is_exported_is_pinned(package):
     """It is a module somewhere in PARTS, or another form of one."""
     pinned = pinned_classes()

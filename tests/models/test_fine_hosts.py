@@ -1,4 +1,4 @@
-"""FINE and its rivals in the hosts that they add to: each builds, learns, predicts, and is the stock model at first."""
+"""FINE and its baselines in the hosts that they add to: each builds, learns, predicts, and is the stock model at first."""
 import copy
 
 import pytest
@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 
 import recipes
-from mmxattn.analysis.recipe import build_model
+from mmxattn.utils.config import build_model
 
 HOSTS = {  # recipe: (toolbox, its stock recipe, parameters of both)
     'faster-rcnn_r50_fine-pafpn_1x_coco': ('mmdet', 'pafpn/faster-rcnn_r50_pafpn_1x_coco.py', 45_293_536, 46_347_744),
@@ -18,7 +18,7 @@ HOSTS = {  # recipe: (toolbox, its stock recipe, parameters of both)
     'fpn_r50_fine_4xb2-80k_cityscapes-512x1024': ('mmseg', 'sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py',
                                                   28_497_907, 30_077_459),
 }
-RIVALS = {'sni-fpn': 41_753_056, 'fapn': 45_482_033, 'adafpn': 45_667_639, 'mgc-fpn': 44_379_104}
+BASELINES = {'sni-fpn': 41_753_056, 'fapn': 45_482_033, 'adafpn': 45_667_639, 'mgc-fpn': 44_379_104}
 
 
 def recipe(name):
@@ -62,10 +62,10 @@ def test_host_builds_learns_and_predicts(name):
     learns_and_predicts(recipe(name))
 
 
-@pytest.mark.parametrize('name', RIVALS)
-def test_rival_builds_learns_and_predicts(name):
+@pytest.mark.parametrize('name', BASELINES)
+def test_baseline_builds_learns_and_predicts(name):
     """FaPN's offsets and AdaFPN's are zero at first; what stands before FaPN's has no gradient then."""
-    learns_and_predicts(recipe(f'rivals/faster-rcnn_r50_{name}_1x_coco'), ('compare.weight', 'compare.bias'))
+    learns_and_predicts(recipe(f'baselines/faster-rcnn_r50_{name}_1x_coco'), ('compare.weight', 'compare.bias'))
 
 
 @pytest.mark.parametrize('name', HOSTS)
@@ -77,9 +77,9 @@ def test_host_has_the_documented_parameters(name):
     assert recipes.count(build_model(recipes.stock(package, stock))) == before
 
 
-@pytest.mark.parametrize('name, parameters', RIVALS.items())
-def test_rival_has_the_documented_parameters(name, parameters):
-    cfg = recipe(f'rivals/faster-rcnn_r50_{name}_1x_coco')
+@pytest.mark.parametrize('name, parameters', BASELINES.items())
+def test_baseline_has_the_documented_parameters(name, parameters):
+    cfg = recipe(f'baselines/faster-rcnn_r50_{name}_1x_coco')
     assert recipes.count(build_model(cfg)) == parameters
 
 
@@ -144,7 +144,7 @@ def write_coco(file, folder, sizes=((765, 1360), (540, 960))):
 
     import cv2
 
-    from mmxattn.datasets.conversion.visdrone import CLASSES
+    from mmxattn.datasets.converters.visdrone import CLASSES
     folder.mkdir(parents=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     images, boxes = [], []

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import recipes
-from mmxattn.analysis.memory import peak_memory
+from mmxattn.profiling.memory import peak_memory
 from mmxattn.registry import MODELS
 
 RECIPES = recipes.CONFIGS / 'rtdetr'

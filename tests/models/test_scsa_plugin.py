@@ -5,7 +5,8 @@ from mmengine.registry import init_default_scope
 from mmseg.models.backbones import ResNetV1c as SegResNet
 
 import oracles
-from mmxattn import compat, layers
+from mmxattn import layers
+from mmxattn import patches as compat
 from mmxattn.models import SCSA, WithPlugins
 
 

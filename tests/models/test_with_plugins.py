@@ -12,7 +12,7 @@ from mmengine.model import ExponentialMovingAverage, revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
 from mmxattn.models import SCSA
-from mmxattn.models.backbones.placed_plugins import PluginHook
+from mmxattn.models.backbones.plugin_hooks import PluginHook
 from mmxattn.registry import MODELS
 
 SMALL = dict(depth=50, base_channels=8, stem_channels=8)

@@ -7,7 +7,7 @@ from refusals import refused
 
 import mmxattn  # noqa: F401  registers the parts
 from mmxattn.layers import CFSAM, FINE, SCSA, CLADecoder, CrossLayerAttention
-from mmxattn.layers.rivals import CFAM, CPCA, EMA, MGC, SA, SNI, AdaFPNAlignment, FaPNAlignment, MobileViTBlock
+from mmxattn.layers.baselines import CFAM, CPCA, EMA, MGC, SA, SNI, AdaFPNAlignment, FaPNAlignment, MobileViTBlock
 
 C = [8, 16, 32, 64]
 

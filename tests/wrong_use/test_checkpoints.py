@@ -17,8 +17,8 @@ from mmseg.models.backbones import SwinTransformer
 from refusals import contents, refused
 
 import mmxattn  # noqa: F401  its import lets mmengine name what cannot be read
-from mmxattn.analysis.recipe import build_model
-from mmxattn.analysis.weights import load_model
+from mmxattn.utils.checkpoints import load_model
+from mmxattn.utils.config import build_model
 
 DEMO = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'

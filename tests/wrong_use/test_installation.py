@@ -4,7 +4,7 @@ from importlib import metadata
 import pytest
 from refusals import refused
 
-from mmxattn import toolboxes
+from mmxattn.utils import toolboxes
 
 OPENMMLAB = dict(mmengine='0.10.7', mmcv='2.1.0', mmdet='3.3.0', mmsegmentation='1.2.2')
 ONEDL = {'onedl-mmengine': '0.10.9', 'onedl-mmcv': '2.3.6', 'onedl-mmdetection': '3.5.1',

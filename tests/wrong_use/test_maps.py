@@ -7,7 +7,7 @@ from refusals import refused
 
 import mmxattn  # noqa: F401  registers the parts
 from mmxattn.layers import CFSAM, FINE, SCSA, CLADecoder, CrossLayerAttention
-from mmxattn.layers.rivals import (
+from mmxattn.layers.baselines import (
     AFMA,
     CA,
     CBAM,

@@ -8,11 +8,11 @@ from typing import Any
 from mmcv.cnn import ConvModule, build_plugin_layer
 from torch import nn
 
-from ... import compat
-from ...layers.arguments import arguments_told
+from ... import patches as compat
 from ...registry import MODELS
-from ..plugins.stock_places import check_type
-from .placed_plugins import PlacedPlugins, PluginHook
+from ...utils.arguments import arguments_told
+from ..plugins.resnet_plugins import check_type
+from .plugin_hooks import PlacedPlugins, PluginHook
 
 __all__ = ['WithPlugins']
 

@@ -7,7 +7,7 @@ from mmseg.models.decode_heads import SegformerHead
 from mmseg.models.utils import resize
 from torch import Tensor
 
-from ...layers.rivals import AFMA
+from ...layers.baselines import AFMA
 from ...registry import MODELS
 from ..stock_rules import stock_rules
 
@@ -27,7 +27,7 @@ class AFMASegformerHead(SegformerHead):
         model = dict(type='ImageEncoderDecoder', decode_head=dict(type='AFMASegformerHead'))  # over a SegFormer recipe
 
     Args:
-        patch_size: patches d of :class:`mmxattn.layers.rivals.AFMA`, in pixels.
+        patch_size: patches d of :class:`mmxattn.layers.baselines.AFMA`, in pixels.
         afma_weight: weight of the loss that holds the attention to the true masks'.
         zero_init: start as the stock head.
         **kwargs: SegformerHead's own, passed on as they are.

@@ -7,8 +7,8 @@ from mmseg.models.utils import resize
 from torch import Tensor
 
 from ...layers import CLADecoder
-from ...layers.checks import check_flags
-from ...layers.resampling import resample
+from ...ops.resampling import resample
+from ...utils.validation import check_flags
 from ..stock_rules import stock_rules
 
 __all__ = ['CLADecoding']

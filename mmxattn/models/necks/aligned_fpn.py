@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from torch import Tensor
 
-from ...layers.checks import check_levels
-from ...layers.tracing import is_observed
 from ...registry import MODELS
+from ...utils.tracing import is_observed
+from ...utils.validation import check_levels
 from ..stock_rules import stock_rules
 from .alignment import AlignCfg, align, build_aligners
 
@@ -17,7 +17,7 @@ __all__ = ['AlignedFPN']
 
 @MODELS.register_module()
 class AlignedFPN(FPN):
-    """Feature pyramid network with a slot before each fusion, for FINE's rivals; FINEFPN is the one with FINE in it.
+    """Feature pyramid network with a slot before each fusion, for FINE's baselines; FINEFPN is the one with FINE in it.
 
     Takes all arguments of :class:`mmdet.models.FPN` under their names, and checkpoints of FPN load into it.
 

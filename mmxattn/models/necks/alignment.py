@@ -2,7 +2,7 @@
 
 An aligner is a module that is built with ``channels`` (of the low map) and ``high_channels``, and called with
 ``(low, high)``, whose strides differ by 2. It returns the aligned low map (FINE), or a pair where it brings the high
-map onto the low one's grid itself (its rivals): ``(low, high)``, both of the low map's height and width.
+map onto the low one's grid itself (its baselines): ``(low, high)``, both of the low map's height and width.
 
 A neck says which by ``align_cfg``: a dict, for every fusion the same, or a list of dicts, one a fusion, counted from
 the top; fusions beyond its end stay plain. ``type`` is a registered name or a class, the rest are its arguments.
@@ -65,7 +65,7 @@ def build_aligner(cfg: dict, low_channels: int, high_channels: int, owner: str) 
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     if cls is None:
         raise ValueError(f'{owner}: align_cfg has type={kind!r}, which is not registered; '
-                         "custom_imports = dict(imports=['mmxattn']) registers FINE and its rivals.")
+                         "custom_imports = dict(imports=['mmxattn']) registers FINE and its baselines.")
     taken = inspect.signature(cls).parameters
     unknown = [f'{name}={value!r}' for name, value in arguments.items() if name not in taken]
     if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...layers.rivals import CFAM
+from ...layers.baselines import CFAM
 from ...registry import MODELS
 
 __all__ = ['CFAMNeck']
@@ -18,11 +18,11 @@ class CFAMNeck(BaseModule):
 
     Args:
         in_channels: channels of every input map, fine to coarse.
-        channels, ratio: as in :class:`mmxattn.layers.rivals.CFAM`.
+        channels, ratio: as in :class:`mmxattn.layers.baselines.CFAM`.
         init_cfg: mmengine's initialisation.
 
     Raises:
-        ValueError: as :class:`mmxattn.layers.rivals.CFAM`.
+        ValueError: as :class:`mmxattn.layers.baselines.CFAM`.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256, ratio: int = 16, init_cfg: dict | None = None):

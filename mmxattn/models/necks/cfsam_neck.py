@@ -6,8 +6,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...layers import CFSAM
-from ...layers.checks import check_channels, check_levels
 from ...registry import MODELS
+from ...utils.validation import check_channels, check_levels
 
 __all__ = ['CFSAMNeck']
 

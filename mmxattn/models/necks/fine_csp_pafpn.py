@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mmdet.models.necks import YOLOXPAFPN, CSPNeXtPAFPN
 from torch import Tensor, nn
 
-from ...layers.checks import check_levels
 from ...registry import MODELS
+from ...utils.validation import check_levels
 from ..stock_rules import stock_rules
 from .alignment import align, build_fine
 

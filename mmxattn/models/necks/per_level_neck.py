@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
-from ...layers.checks import check_channels, check_levels
 from ...registry import MODELS
+from ...utils.validation import check_channels, check_levels
 
 __all__ = ['PerLevelNeck']
 

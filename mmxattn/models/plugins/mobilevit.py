@@ -1,5 +1,5 @@
 """The MobileViT block as a plugin: for a level of a neck, or a block of a backbone."""
-from ...layers import rivals
+from ...layers import baselines as baselines
 from ...registry import MODELS
 from .plugin import Plugin
 
@@ -7,8 +7,8 @@ __all__ = ['MobileViTBlock']
 
 
 @MODELS.register_module()
-class MobileViTBlock(Plugin, rivals.MobileViTBlock):
-    """:class:`mmxattn.layers.rivals.MobileViTBlock`.
+class MobileViTBlock(Plugin, baselines.MobileViTBlock):
+    """:class:`mmxattn.layers.baselines.MobileViTBlock`.
 
     .. code-block:: python
 

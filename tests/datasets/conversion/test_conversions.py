@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmxattn.datasets.conversion import CONVERSIONS, cityscapes, exdark, flir, visdrone, voc
+from mmxattn.datasets.converters import CONVERSIONS, cityscapes, exdark, flir, visdrone, voc
 from mmxattn.datasets.sources import SOURCES, MissingData
 
 FILES = dict(  # name -> the annotation file of the split that made_datasets tells of, all annotation files
