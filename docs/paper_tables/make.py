@@ -16,8 +16,8 @@ import yaml
 from tqdm import tqdm
 
 from mmxattn.analysis.complexity import complexity
-from mmxattn.analysis.recipe import build_model, fingerprint, load_recipe
-from mmxattn.files import write_whole
+from mmxattn.utils.config import build_model, fingerprint, load_config
+from mmxattn.utils.atomic_files import write_atomic
 
 FOLDER = Path(__file__).parent
 CONFIGS = FOLDER.parents[1] / 'configs'
@@ -113,7 +113,7 @@ class Counts:
 
     def update(self, config: str, size) -> None:
         """Count a model, unless it is known and as it was."""
-        cfg = load_recipe(locate(config))
+        cfg = load_config(locate(config))
         size_name = 'x'.join(map(str, size)) if size else None
         entry = self.known.get(config)
         if entry is None or entry['model'] != fingerprint(type(cfg)(dict(model=cfg.model))):
@@ -132,7 +132,7 @@ class Counts:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        write_whole(self.file, (json.dumps(dict(sorted(self.known.items())), indent=1) + '\n').encode())
+        write_atomic(self.file, (json.dumps(dict(sorted(self.known.items())), indent=1) + '\n').encode())
 
     def parameters(self, config: str) -> int:
         return self.known[config]['parameters']

@@ -10,7 +10,7 @@ def check_folder(file):
 
 def recorded(measured, results, file, **about):
     """Pass measurements on, each once it is in ``results`` and, with all before it, in a file."""
-    from mmxattn.utils.json_files import write_json  # here, for it takes seconds to import
+    from mmxattn.utils.atomic_files import write_json  # here, for it takes seconds to import
     for result in measured:
         results.append(result)
         if file:

@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
 from ..patches import LOADS_WEIGHTS_ONLY, unreadable
-from ..utils.atomic_files import write_whole
+from ..utils.atomic_files import write_atomic
 
 __all__ = ['WholeFiles', 'content_of', 'cut_short', 'find_newest', 'newest_checkpoint']
 
@@ -28,7 +28,7 @@ class WholeFiles(LocalBackend):
         self.doomed = []  # paths, and which file each was at that time
 
     def put(self, obj: bytes, filepath) -> None:
-        write_whole(filepath, obj, durable=True)
+        write_atomic(filepath, obj, durable=True)
 
     def remove(self, filepath) -> None:
         self.doomed.append((Path(filepath), os.stat(filepath).st_ino))

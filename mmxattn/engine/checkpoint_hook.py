@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 from torch import Tensor
 
 from ..registry import HOOKS
-from ..utils.atomic_files import sweep_parts, write_whole
+from ..utils.atomic_files import remove_partial_files, write_atomic
 from .checkpoint_files import cut_short
 from .loops import ResumableEpochLoop, ResumableIterLoop
 from .resume import settle
@@ -54,7 +54,7 @@ class ResumableCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         super().before_train(runner)
         if is_main_process():
-            sweep_parts(self.out_dir)
+            remove_partial_files(self.out_dir)
         self.stop.listen()
 
     def before_train_epoch(self, runner) -> None:
@@ -121,7 +121,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def point_to_last(self, runner) -> None:
         if is_main_process():
-            write_whole(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode(), durable=True)
+            write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode(), durable=True)
 
     def _save_checkpoint_with_step(self, runner, step, meta):
         self.gradients = waiting_gradients(runner)

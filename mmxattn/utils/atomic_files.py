@@ -1,33 +1,35 @@
-"""Files that are written whole or not at all, whenever the program is stopped."""
+"""Atomic file writes: a file holds its old or its new content, never a part of either."""
+import json
 import os
 from pathlib import Path
+from typing import Any
 
-__all__ = ['sweep_parts', 'write_whole']
+__all__ = ['remove_partial_files', 'write_atomic', 'write_json']
 
 
-def write_whole(path, data: bytes, durable: bool = False) -> None:
-    """Write ``data`` so that ``path`` holds, at every moment, all of the old content or all of the new.
+def write_atomic(path: str | Path, data: bytes, durable: bool = False) -> None:
+    """Write a file under a temporary name and rename it.
 
     Args:
-        path: the file; its folder is made.
-        data: all of it.
-        durable: bring it, and the folder's entry, to the disk as well: then it outlives a machine that goes down.
+        path: File to write. Missing parent folders are created.
+        data: New content of the file.
+        durable: Also flush the file and its folder entry to disk, so that the file survives a power failure.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; ``path`` is as it was.
+        OSError: If the disk is full or the folder is not writable. ``path`` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.part')
+    partial = path.with_name(f'.{path.name}.part')
     try:
-        with open(beside, 'wb') as file:
+        with open(partial, 'wb') as file:
             file.write(data)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(partial, path)
     except OSError:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     if durable:
         folder = os.open(path.parent, os.O_RDONLY)
@@ -37,7 +39,12 @@ def write_whole(path, data: bytes, durable: bool = False) -> None:
             os.close(folder)
 
 
-def sweep_parts(folder) -> None:
-    """Remove what a process that was killed while it wrote has left in ``folder``."""
-    for part in Path(folder).glob('.*.part'):
-        part.unlink(missing_ok=True)
+def write_json(path: str | Path, data: Any) -> None:
+    """Write a JSON file atomically."""
+    write_atomic(path, (json.dumps(data, indent=2) + '\n').encode())
+
+
+def remove_partial_files(folder: str | Path) -> None:
+    """Remove the temporary files that killed processes left in a folder."""
+    for partial in Path(folder).glob('.*.part'):
+        partial.unlink(missing_ok=True)

@@ -1,13 +1,8 @@
-"""Errors of other people's code, told in a sentence of ours."""
+"""Formatting of exceptions."""
+
+__all__ = ['in_one_line']
 
 
-def in_one_line(error):
-    """The class of an exception and the first line of what it says.
-
-    Args:
-        error (Exception): Of a model, a compiler, a file.
-
-    Returns:
-        str: ``RuntimeError: no such kernel``.
-    """
+def in_one_line(error: BaseException) -> str:
+    """Format an exception as its class and the first line of its message, such as ``RuntimeError: no such kernel``."""
     return f'{type(error).__name__}: {str(error).strip()}'.partition('\n')[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...utils.atomic_files import write_whole
+from ...utils.atomic_files import write_atomic
 from ..sources import CITYSCAPES
 from .coco import Part
 from .layout import link, progress
@@ -60,7 +60,7 @@ def write_train_ids(files: list[Path], overwrite: bool) -> Counter:
     for file in progress(files, f'gtFine/{files[0].parents[1].name}'):
         path = file.with_name(file.name.replace('_labelIds', '_labelTrainIds'))
         if overwrite or not path.is_file():
-            write_whole(path, train_ids(file))
+            write_atomic(path, train_ids(file))
             counts['label maps'] += 1
     return counts
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ...utils.atomic_files import write_whole
+from ...utils.atomic_files import write_atomic
 
 __all__ = ['Box', 'CocoFile', 'Part', 'write_split']
 
@@ -128,5 +128,5 @@ def write_split(path: Path, classes: Sequence[str], fill: Callable[[CocoFile], N
     if not coco.images:
         told = ', '.join(f'{count} {what}' for what, count in coco.counts.items() if count) or 'none is listed'
         raise ValueError(f'{path} would be without images ({told}): see whether the archives were unpacked to the end.')
-    write_whole(path, coco.content())
+    write_atomic(path, coco.content())
     return Part(path, coco.counts)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmxattn.datasets.converters.coco import CocoFile, write_split
-from mmxattn.utils.atomic_files import write_whole
+from mmxattn.utils.atomic_files import write_atomic
 
 SIZE = dict(id=1, width=40, height=30)
 sides = st.one_of(st.integers(-60, 60), st.floats(-60, 60, allow_nan=False))
@@ -86,13 +86,13 @@ def test_an_interruption_leaves_no_half_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_split(file, ['x'], stopped, False)
     assert not file.exists()
-    write_whole(file, b'old')
+    write_atomic(file, b'old')
     with monkeypatch.context() as patch:
         patch.setattr('os.replace', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            write_whole(file, b'new')
+            write_atomic(file, b'new')
     assert file.read_bytes() == b'old'
-    write_whole(file, b'new')
+    write_atomic(file, b'new')
     assert file.read_bytes() == b'new' and sorted(path.name for path in tmp_path.iterdir()) == ['a.jpg', 'train.json']
 
 
