@@ -22,7 +22,7 @@ from mmxattn.profiling import timing as speed
 from mmxattn.profiling.benchmark import LEAST
 from mmxattn.profiling.complexity import count_macs
 from mmxattn.profiling.inputs import made_batch
-from mmxattn.utils.config import load_recipe, untrained_model
+from mmxattn.utils.config import load_config, build_untrained_model
 
 from .layer_benchmark import literal
 
@@ -183,9 +183,9 @@ def call_again(function, calls):
 def build(host, device):
     """The recipes, and the models with the same weights: the stock one's, and ours."""
     toolbox, path = host.stock
-    stock = load_recipe(Path(__import__(toolbox).__path__[0]) / '.mim' / 'configs' / path)
-    ours = load_recipe(Path(PACKAGE[0]) / '.mim' / 'configs' / host.ours, host.options)
-    models = [untrained_model(cfg) for cfg in (stock, ours)]
+    stock = load_config(Path(__import__(toolbox).__path__[0]) / '.mim' / 'configs' / path)
+    ours = load_config(Path(PACKAGE[0]) / '.mim' / 'configs' / host.ours, host.options)
+    models = [build_untrained_model(cfg) for cfg in (stock, ours)]
     models[1].load_state_dict(models[0].state_dict(), strict=False)
     return (stock, ours), [model.to(device) for model in models]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from mmxattn.analysis.complexity import complexity
+from mmxattn.profiling.complexity import complexity
 from mmxattn.utils.config import build_model, fingerprint, load_config
 from mmxattn.utils.atomic_files import write_atomic
 

@@ -1,68 +1,85 @@
-"""What differs between two recipes after inheritance, key by key."""
+"""Compare two configs key by key after inheritance is resolved."""
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
-PART = {'model', 'custom_imports'}  # what swapping a component has to change
-SETTINGS = set(inspect.signature(Runner.__init__).parameters) | {'auto_scale_lr'}  # other keys are a file's helpers
+MODEL_KEYS = {'model', 'custom_imports'}  # what changes when a component is replaced
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) | {'auto_scale_lr'}  # others are variables of a file
 
 
 @dataclass(frozen=True)
 class Change:
-    """One key that differs.
+    """One key that differs between two configs.
 
     Attributes:
-        key: Dotted, list positions as numbers: ``model.neck.type``.
-        before: The first recipe's value as Python text; None where it has no such key.
-        after: The second recipe's, likewise.
+        key: Dotted key with list indices as numbers, such as ``model.neck.type``.
+        before: Value in the baseline as Python source, or None if the key is absent.
+        after: Value in the candidate as Python source, or None if the key is absent.
     """
 
     key: str
-    before: str
-    after: str
+    before: str | None
+    after: str | None
 
     @property
-    def unfair(self):
-        """Whether more than the model changed: the data, the schedule, the test settings."""
+    def outside_model(self) -> bool:
+        """Whether the key affects something other than the model, such as data or schedule."""
         top = self.key.split('.')[0]
-        return top in SETTINGS and top not in PART
+        return top in RUNNER_KEYS and top not in MODEL_KEYS
 
 
-def config_diff(first, second):
-    """List what differs between two recipes.
+def config_diff(baseline: Config, candidate: Config) -> list[Change]:
+    """List the keys in which two configs differ.
 
     Args:
-        first (mmengine.config.Config): The stock recipe.
-        second (mmengine.config.Config): The other one.
+        baseline: Config of the baseline.
+        candidate: Config of the candidate.
 
     Returns:
-        list[Change]: In the order of the keys; empty if the recipes say the same.
+        The changes in the order of the keys.
     """
-    return list(_changes('', first.to_dict(), second.to_dict()))
+    return list(_diff('', baseline.to_dict(), candidate.to_dict()))
 
 
-def as_tree(changes):
-    """Changes by their keys' parts.
+def as_tree(changes: list[Change]) -> dict:
+    """Nest changes by the parts of their dotted keys.
 
     Args:
-        changes (list[Change]): As :func:`config_diff` returns them.
+        changes: Changes as returned by :func:`config_diff`.
 
     Returns:
-        dict: Part of the key -> what is below it, a :class:`Change` at the end.
+        Nested dicts with a :class:`Change` at each leaf.
     """
     tree = {}
     for change in changes:
-        *path, last = change.key.split('.')
+        *parents, leaf = change.key.split('.')
         branch = tree
-        for part in path:
-            branch = branch.setdefault(part, {})
-        branch[last] = change
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = change
     return tree
 
 
-def _changes(key, before, after):
+def format_diff(changes: list[Change]) -> list[str]:
+    """Format changes as lines for a terminal."""
+    lines = []
+    for change in changes:
+        note = '   <- outside the model' if change.outside_model else ''
+        lines.append(f'  {change.key}: {_shorten(change.before)} -> {_shorten(change.after)}{note}')
+    return lines or ['  no difference']
+
+
+def _shorten(value: str | None, width: int = 60) -> str:
+    if value is None:
+        return '(none)'
+    return value if len(value) <= width else value[:width - 3] + '...'
+
+
+def _diff(key: str, before: object, after: object) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in list(before) + [name for name in after if name not in before]:
             dotted = f'{key}.{name}' if key else str(name)
@@ -71,13 +88,13 @@ def _changes(key, before, after):
             elif name not in before:
                 yield Change(dotted, None, repr(after[name]))
             else:
-                yield from _changes(dotted, before[name], after[name])
-    elif _same_length(before, after):
+                yield from _diff(dotted, before[name], after[name])
+    elif _are_lists_of_equal_length(before, after):
         for index, (one, other) in enumerate(zip(before, after)):
-            yield from _changes(f'{key}.{index}', one, other)
+            yield from _diff(f'{key}.{index}', one, other)
     elif before != after:
         yield Change(key, repr(before), repr(after))
 
 
-def _same_length(before, after):
+def _are_lists_of_equal_length(before: object, after: object) -> bool:
     return type(before) is type(after) and isinstance(before, (list, tuple)) and len(before) == len(after)

@@ -22,7 +22,7 @@ from ..datasets.sources import MissingData
 from ..evaluation.ground_truth import GroundTruth
 from ..evaluation.segmentation import image_areas
 from ..evaluation.small_iou import count_components
-from ..utils.atomic_files import write_whole
+from ..utils.atomic_files import write_atomic
 from ..utils.checkpoints import load_model
 
 
@@ -42,7 +42,7 @@ class Detections:
     def save(self, folder):
         """Write ``ground_truth.json.gz`` and ``detections.json.gz``."""
         for name, content in (('ground_truth', self.ground_truth), ('detections', self.results)):
-            write_whole(Path(folder) / f'{name}.json.gz', gzip.compress(json.dumps(content).encode(), 6))
+            write_atomic(Path(folder) / f'{name}.json.gz', gzip.compress(json.dumps(content).encode(), 6))
 
     @classmethod
     def load(cls, folder):
@@ -72,7 +72,7 @@ class Segmentations:
         """Write ``areas.npz``."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **vars(self))
-        write_whole(Path(folder) / 'areas.npz', buffer.getvalue())
+        write_atomic(Path(folder) / 'areas.npz', buffer.getvalue())
 
     @classmethod
     def load(cls, folder):

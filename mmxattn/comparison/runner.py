@@ -18,7 +18,7 @@ from ..profiling.complexity import complexity
 from ..profiling.environment import clock_mhz, environment
 from ..profiling.inputs import made_batch, real_batches, test_batches
 from ..utils.checkpoints import load_model
-from ..utils.config import fingerprint, input_shape, load_recipe, untrained_model
+from ..utils.config import fingerprint, input_shape, load_config, build_untrained_model
 from ..utils.errors import in_one_line
 from ..visualization import look
 from . import cache as earlier
@@ -69,7 +69,7 @@ def say_changes(candidates, say):
     for candidate in candidates[1:]:
         say(f'{candidate.name} differs from {candidates[0].name} in:')
         for change in candidate.changes:
-            flag = '   <- not the model: the comparison is not of the part alone' if change.unfair else ''
+            flag = '   <- not the model: the comparison is not of the part alone' if change.outside_model else ''
             say(f'  {change.key}: {_short(change.before)} -> {_short(change.after)}{flag}')
         if not candidate.changes:
             say('  nothing')
@@ -87,7 +87,7 @@ class _Work:
     def __init__(self, configs, work_dir, name, plan, shape, options, say):
         self.work_dir, self.folder, self.plan, self.options, self.say = work_dir, work_dir / name, plan, options, say
         self.configs = configs
-        self.cfgs = [load_recipe(config, options) for config in configs]
+        self.cfgs = [load_config(config, options) for config in configs]
         self.made_shape = tuple(shape) if shape else None
         candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(self.cfgs[0], cfg))
                       for config, cfg in zip(configs, self.cfgs)]
@@ -185,7 +185,7 @@ class _Work:
                              f'or mend the model.') from error
 
     def _train(self, config, candidate, seed, place):
-        cfg = load_recipe(config, self.options, seed)
+        cfg = load_config(config, self.options, seed)
         folder = self.work_dir / f'{candidate.name}-{fingerprint(cfg)}'
         title = candidate.name if len(self.plan.seeds) == 1 else f'{candidate.name}, seed {seed}'
         if finished_training(folder):
@@ -209,7 +209,7 @@ class _Work:
 
     def _models(self):
         return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs
-                else untrained_model(cfg).to(get_device())
+                else build_untrained_model(cfg).to(get_device())
                 for candidate, cfg in zip(self.result.candidates, self.cfgs)]
 
     def _timing_batches(self):

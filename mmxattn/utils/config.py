@@ -1,5 +1,4 @@
-"""A recipe is an OpenMMLab config file: reading one, building its model, its input size, its fingerprint."""
-
+"""Read OpenMMLab config files and build their models."""
 import copy
 import hashlib
 import json
@@ -9,115 +8,126 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
+from torch import nn
+
+__all__ = ['build_model', 'build_untrained_model', 'fingerprint', 'input_shape', 'load_config', 'test_dataset_cfg']
 
 
-def load_recipe(path, options=None, seed=None):
-    """Read a config file.
+def load_config(path: str | Path, cfg_options: dict | None = None, seed: int | None = None) -> Config:
+    """Load a config file and resolve its inheritance.
 
     Args:
-        path (str | Path): The config file.
-        options (dict, optional): Dotted keys and the values that replace the file's, as in ``--cfg-options``.
-        seed (int, optional): The seed to train with, in place of the file's own.
+        path: Path of the config file.
+        cfg_options: Dotted keys and the values that override those of the file, as for ``--cfg-options``.
+        seed: Training seed that overrides the one of the file.
 
     Returns:
-        mmengine.config.Config: The config after inheritance.
+        The resolved config.
 
     Raises:
-        ValueError: The file is missing, cannot be read, or describes no model.
+        ValueError: If the file is missing, cannot be read, has no ``model``, or does not accept ``cfg_options``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f'There is no config file {path}: give the path of an OpenMMLab config (a .py file).')
+    if not Path(path).is_file():
+        raise ValueError(f'There is no config file {path}: give the path of an OpenMMLab config (.py). To list the '
+                         f'configs of this package: mim search mmxattn')
     try:
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(options or {})
-    except Exception as error:  # a config is a program: anything may go wrong in it
-        raise ValueError(f'The config {path} cannot be read ({type(error).__name__}: {error}): mend it, or see '
-                         f'that the toolbox it inherits from is installed.') from error
-    if 'model' not in cfg:
-        raise ValueError(f'The config {path} has no `model`, only {sorted(cfg)}: give one that can be trained.')
+    except Exception as error:  # a config is a program and can raise anything
+        raise ValueError(f'The config {path} cannot be read ({type(error).__name__}: {error}): fix it, or install the '
+                         f'toolbox that it inherits from.') from error
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f'--cfg-options {cfg_options} do not match {path} ({type(error).__name__}: {error}): use keys '
+                         f'that the config has.') from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(f'The config {path} has model={cfg.get("model")!r}: add model=dict(...), or give a config '
+                         f'that has it.')
     if seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
     return cfg
 
 
-def build_model(cfg):
-    """Build the model of a recipe for its structure: nothing is downloaded, and a layer may leave weights unset.
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config without downloading or initializing weights.
+
+    Some layers leave parameters uninitialized; use :func:`build_untrained_model` where outputs matter.
 
     Args:
-        cfg (mmengine.config.Config): The recipe.
+        cfg: Config of the model.
 
     Returns:
-        torch.nn.Module: The model in evaluation mode, on the CPU, SyncBN turned into BN. Where its outputs matter, use
-        :func:`untrained_model`.
+        The model in evaluation mode on the CPU, with SyncBN converted to BN.
 
     Raises:
-        ValueError: The recipe's model cannot be built.
+        ValueError: If the model cannot be built.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        model = MODELS.build(copy.deepcopy(cfg.model))  # a copy, for some detectors write into their config
-    except Exception as error:  # whatever a component makes of its arguments
+        model = MODELS.build(copy.deepcopy(cfg.model))  # some detectors modify their config
+    except Exception as error:  # a component can raise anything
         raise ValueError(f'The model of {cfg.filename} cannot be built ({type(error).__name__}: {error}).') from error
     model = revert_sync_batchnorm(model)
     model.eval()  # not chained: mmdet's ResNet.eval() returns None
     return model
 
 
-def untrained_model(cfg):
-    """Build the model of a recipe at its random start, the same at each call; nothing is downloaded.
+def build_untrained_model(cfg: Config) -> nn.Module:
+    """Build the model of a config with random weights that are the same in every call.
 
-    How many boxes it gives decides how long their suppression takes, so two copies have to give the same.
+    Pretrained weights are not downloaded. The weights are reproducible because the number of random detections, and
+    with it the time of NMS, depends on them.
 
     Args:
-        cfg (mmengine.config.Config): The recipe; pretrained weights that it names are left out.
+        cfg: Config of the model.
 
     Returns:
-        torch.nn.Module: The model in evaluation mode, on the CPU.
+        The model in evaluation mode on the CPU.
 
     Raises:
-        ValueError: The recipe's model cannot be built.
+        ValueError: If the model cannot be built.
     """
     set_random_seed(0)
     model = build_model(cfg)
     for module in model.modules():
-        if starts := getattr(module, 'init_cfg', None):
-            starts = [starts] if isinstance(starts, dict) else starts
-            module.init_cfg = [start for start in starts if start['type'] != 'Pretrained'] or None
+        if init_cfg := getattr(module, 'init_cfg', None):
+            init_cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+            module.init_cfg = [own for own in init_cfgs if own['type'] != 'Pretrained'] or None
     model.init_weights()
     return model
 
 
-def input_shape(cfg):
-    """The image size that a recipe tells.
+def input_shape(cfg: Config) -> tuple[int, int] | None:
+    """Return the image size that a config is written for.
 
-    The training crop where the preprocessor pads to one (segmentation), else the scale of the test pipeline.
+    This is the size of the data preprocessor if it has one (the training crop of segmentors), and otherwise the scale
+    of the test pipeline.
 
     Args:
-        cfg (mmengine.config.Config): The recipe.
+        cfg: Config of a detector or segmentor.
 
     Returns:
-        tuple[int, int]: Height and width in pixels; None where the recipe takes images as they are.
+        Height and width in pixels, or None if the config does not resize images.
     """
-    crop = cfg.model.get('data_preprocessor', {}).get('size')
+    crop = (cfg.model.get('data_preprocessor') or {}).get('size')
     if crop is not None:
         return tuple(crop)
-    for transform in test_dataset(cfg).get('pipeline') or cfg.get('test_pipeline', []):
+    for transform in test_dataset_cfg(cfg).get('pipeline') or cfg.get('test_pipeline', []):
         if transform['type'].endswith('Resize') and 'scale' in transform:
             width, height = transform['scale']
             return height, width
     return None
 
 
-def test_dataset(cfg):
-    """The config of the data set that a recipe tests on, without the wrappers around it; {} where there is none."""
+def test_dataset_cfg(cfg: Config) -> dict:
+    """Return the config of the test data set without its wrappers, or {} if there is none."""
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     return dataset
 
 
-def fingerprint(cfg):
-    """Eight hexadecimal digits that change whenever the resolved config does."""
+def fingerprint(cfg: Config) -> str:
+    """Return eight hexadecimal digits that identify the resolved config."""
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..utils.config import test_dataset
+from ..utils.config import test_dataset_cfg
 from . import sections
 from .cam import cam
 from .erf import erf
@@ -90,7 +90,7 @@ def class_meta(cfg):
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        meta = DATASETS.build(dict(test_dataset(cfg), lazy_init=True)).metainfo
+        meta = DATASETS.build(dict(test_dataset_cfg(cfg), lazy_init=True)).metainfo
     except Exception:  # a data set may need anything; pictures then show the classes' numbers
         meta = {}
     return meta.get('classes'), meta.get('palette')

@@ -15,7 +15,7 @@ from mmxattn.comparison.accuracy import Accuracy, evaluate, paired_difference
 from mmxattn.comparison.predictions import Detections, Segmentations, predict
 from mmxattn.datasets import digit_scenes
 from mmxattn.evaluation.coco import METRICS
-from mmxattn.utils.config import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_config
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
@@ -67,7 +67,7 @@ def scenes(tmp_path_factory):
 @pytest.fixture
 def detector(scenes):
     root = digit_scenes.write(**scenes)
-    cfg = load_recipe(DETECTOR, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
+    cfg = load_config(DETECTOR, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
                                  'test_dataloader.persistent_workers': False,
                                  'test_evaluator.ann_file': f'{root}/test.json', 'test_evaluator.classwise': True})
     cfg.model = dict(type='EchoDetector', data_preprocessor=dict(type='DetDataPreprocessor'))
@@ -76,7 +76,7 @@ def detector(scenes):
 
 @pytest.fixture
 def segmentor(scenes):
-    cfg = load_recipe(SEGMENTOR, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
+    cfg = load_config(SEGMENTOR, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
                                   'test_dataloader.persistent_workers': False})
     cfg.model = dict(type='EchoSegmentor', data_preprocessor=dict(type='SegDataPreProcessor'))
     return cfg
@@ -132,7 +132,7 @@ def test_the_stock_recipes_go_through(scenes, tmp_path):
     """Real models with random weights: what they predict is poor, and is measured."""
     root = digit_scenes.write(**scenes)
     for recipe, options in ((DETECTOR, {'test_evaluator.ann_file': f'{root}/test.json'}), (SEGMENTOR, {})):
-        cfg = load_recipe(recipe, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
+        cfg = load_config(recipe, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
                                    'test_dataloader.persistent_workers': False, **options})
         torch.manual_seed(0)
         torch.save(dict(state_dict=build_model(cfg).state_dict()), tmp_path / 'random.pth')

@@ -42,5 +42,5 @@ def test_what_is_not_the_model_is_flagged():
     first = dict(model=dict(a=1), optim_wrapper=dict(lr=1), train_dataloader=dict(batch_size=2), num_classes=3)
     second = dict(model=dict(a=2), optim_wrapper=dict(lr=2), train_dataloader=dict(batch_size=4), num_classes=4,
                   custom_imports=dict(imports=['x']), load_from='x.pth')
-    assert {change.key for change in changes(first, second) if change.unfair} == {
+    assert {change.key for change in changes(first, second) if change.outside_model} == {
         'optim_wrapper.lr', 'train_dataloader.batch_size', 'load_from'}

@@ -12,8 +12,8 @@ import torch
 from mmxattn.comparison import Comparison, Plan, compare
 from mmxattn.comparison import training_process as runner_process
 from mmxattn.comparison.training import finished_training, last_checkpoint
-from mmxattn.utils.config import load_recipe
-from mmxattn.utils.json_files import write_json
+from mmxattn.utils.config import load_config
+from mmxattn.utils.atomic_files import write_json
 
 
 def run(configs, tmp_path, **kwargs):
@@ -154,10 +154,10 @@ def test_a_training_that_ended_before_its_evaluation_is_evaluated(toy_recipe, tm
 
 @pytest.mark.slow
 def test_ctrl_c_stops_the_training_process(toy_recipe, tmp_path, steps):
-    load_recipe(toy_recipe('toy'), {'train_cfg.max_epochs': 100_000}).dump(tmp_path / 'long.py')
-    program = ('import sys; from pathlib import Path; from mmxattn.utils.config import load_recipe\n'
+    load_config(toy_recipe('toy'), {'train_cfg.max_epochs': 100_000}).dump(tmp_path / 'long.py')
+    program = ('import sys; from pathlib import Path; from mmxattn.utils.config import load_config\n'
                'from mmxattn.comparison.training import train\n'
-               'train(load_recipe(sys.argv[1]), Path(sys.argv[2]), "long")')
+               'train(load_config(sys.argv[1]), Path(sys.argv[2]), "long")')
     process = subprocess.Popen([sys.executable, '-c', program, tmp_path / 'long.py', tmp_path / 'run'],
                                stderr=subprocess.DEVNULL,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # for background jobs

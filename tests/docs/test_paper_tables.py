@@ -8,7 +8,7 @@ import torch
 
 import recipes
 from mmxattn.profiling.complexity import complexity
-from mmxattn.utils.config import build_model, fingerprint, load_recipe
+from mmxattn.utils.config import build_model, fingerprint, load_config
 
 FOLDER = recipes.CONFIGS.parent / 'docs' / 'paper_tables'
 spec = importlib.util.spec_from_file_location('make_paper_tables', FOLDER / 'make.py')
@@ -91,7 +91,7 @@ def test_the_page_is_what_the_script_makes():
 
 @pytest.mark.parametrize('name', configs())
 def test_parameters_are_those_of_the_config(name):
-    cfg = load_recipe(make.locate(name))
+    cfg = load_config(make.locate(name))
     with uninitialised():
         model = build_model(cfg)
     assert COUNTS.parameters(name) == recipes.count(model)
@@ -103,7 +103,7 @@ def test_parameters_are_those_of_the_config(name):
 def test_multiply_adds_are_those_of_the_config(name):
     """On tensors with data and without."""
     size, macs = next(iter(COUNTS.known[name]['macs'].items()))
-    cfg, size = load_recipe(make.locate(name)), tuple(map(int, size.split('x')))
+    cfg, size = load_config(make.locate(name)), tuple(map(int, size.split('x')))
     assert complexity(build_model(cfg), size, crosscheck=False).macs == macs
     assert make.count_macs(cfg, size) == macs
 

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models import detection
 
 import recipes
-from mmxattn.utils.config import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_config
 
 FOLDER = recipes.CONFIGS.parent / 'docs' / 'paper_tables'
 spec = importlib.util.spec_from_file_location('make_paper_tables', FOLDER / 'make.py')
@@ -49,7 +49,7 @@ def is_printed(value, published):
 
 
 def model_of(config, options=None):
-    return build_model(load_recipe(make.locate(config), options))
+    return build_model(load_config(make.locate(config), options))
 
 
 def attention_macs(inputs, outputs):
@@ -93,7 +93,7 @@ def test_operations_of_classic_detectors_are_torchvisions(name):
     options = {}
     for key, value in changes.items():
         options[key] = value
-        macs = make.count_macs(load_recipe(make.locate(row.config), options), row.size)
+        macs = make.count_macs(load_config(make.locate(row.config), options), row.size)
         macs -= 1000 * 1024 if 'Faster' in name else 0
         assert f'{macs / 1e9:.3f}' in row.note
     assert round(macs / 1e9, 3) == weights.COCO_V1.meta['_ops']

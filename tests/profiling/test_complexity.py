@@ -13,11 +13,11 @@ from mmxattn.layers import SCSA
 from mmxattn.ops.scsa import without_kernels
 from mmxattn.profiling.complexity import Complexity, complexity, count_macs
 from mmxattn.profiling.crosscheck import SecondCount
-from mmxattn.utils.config import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_config
 
 
 def stock(package, name):
-    return load_recipe(f'{package.__path__[0]}/.mim/configs/{name}')
+    return load_config(f'{package.__path__[0]}/.mim/configs/{name}')
 
 
 def test_convolution():

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from mmxattn.profiling.inputs import made_batch
-from mmxattn.utils.config import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_config
 
 
 def stock(package, name):
-    return load_recipe(f'{package.__path__[0]}/.mim/configs/{name}.py')
+    return load_config(f'{package.__path__[0]}/.mim/configs/{name}.py')
 
 
 @pytest.mark.parametrize('package, name', [

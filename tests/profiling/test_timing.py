@@ -6,7 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
 from mmxattn.profiling import timing as speed
-from mmxattn.utils.config import build_model, load_recipe
+from mmxattn.utils.config import build_model, load_config
 
 
 class Clock:
@@ -92,7 +92,7 @@ def test_cuda_events_wait_for_the_kernels():
 
 
 def test_a_training_step_leaves_the_weights_and_the_batch_as_they_are(toy_recipe):
-    cfg = load_recipe(toy_recipe('toy'))
+    cfg = load_config(toy_recipe('toy'))
     model = build_model(cfg)
     before = [parameter.clone() for parameter in model.parameters()]
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
