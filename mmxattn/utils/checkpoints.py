@@ -1,82 +1,118 @@
-"""A checkpoint's weights into a recipe's model, all of them or none."""
-
+"""Read checkpoints without running code from them, and load them into models."""
 import pickle
+import urllib.error
 from pathlib import Path
+from typing import Any
+from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
+from torch import Tensor, nn
 
 from .config import build_model
-from .errors import in_one_line
 
-SHOWN = 3  # keys of a checkpoint that does not fit
+__all__ = ['SAFE_BY_DEFAULT', 'load_model', 'read_checkpoint', 'read_weights', 'unreachable_error', 'unreadable_error']
+
+# PyTorch >= 2.6 loads only tensors and plain containers by default.
+SAFE_BY_DEFAULT = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6)
+MAX_KEYS = 3  # number of keys in an error message
 
 
-def load_model(cfg, checkpoint):
-    """Build a recipe's model with the weights of a checkpoint.
+def read_checkpoint(path: str | Path, weights_only: bool = True, mmap: bool = False) -> Any:
+    """Read a checkpoint on the CPU.
 
     Args:
-        cfg (mmengine.config.Config): The recipe.
-        checkpoint (str | Path): A file that training wrote, or a state dict.
-
-    Returns:
-        torch.nn.Module: In evaluation mode, on the GPU where there is one. Weights of the checkpoint that the model
-        has no place for are left out, with a warning in the log.
+        path: Checkpoint file.
+        weights_only: Refuse files that would run code. Before PyTorch 2.6, checkpoints of mmengine's training can only
+            be read without it.
+        mmap: Map the tensors into memory instead of reading them.
 
     Raises:
-        ValueError: There is no such file, it cannot be read or holds no weights, or weights of the model are missing
-            in it or have another shape there.
+        ValueError: If the file is damaged or would run code.
+        OSError: If there is no such file.
     """
-    if not Path(checkpoint).is_file():
-        raise ValueError(f'There is no checkpoint {checkpoint}: give the path of a .pth file, or train {cfg.filename}.')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=weights_only, mmap=mmap)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise unreadable_error(path, error) from error
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint without the ``module.`` prefix of data parallel wrappers.
+
+    Args:
+        path: Checkpoint of a training run, or a bare state dict.
+
+    Returns:
+        The tensors by key. Empty if the file holds no state dict.
+
+    Raises:
+        ValueError: If there is no such file, it is damaged or it would run code.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f'There is no checkpoint {path}: give the path of a .pth file.')
+    content = read_checkpoint(path)
+    weights = content.get('state_dict', content) if isinstance(content, dict) else {}
+    return {key.removeprefix('module.'): value for key, value in weights.items() if torch.is_tensor(value)}
+
+
+def load_model(cfg: Config, checkpoint: str | Path) -> nn.Module:
+    """Build the model of a config with all its weights from a checkpoint.
+
+    Weights that the model has no place for are ignored with a warning.
+
+    Args:
+        cfg: Config of the model.
+        checkpoint: Checkpoint of a training run, or a bare state dict.
+
+    Returns:
+        The model in evaluation mode, on the default device.
+
+    Raises:
+        ValueError: If the checkpoint is missing or cannot be read, or if weights of the model are missing in it or
+            have another shape.
+    """
+    weights = read_weights(checkpoint)
+    if not weights:
+        raise ValueError(f'The checkpoint {checkpoint} holds no weights: give one that training wrote.')
     model = build_model(cfg)
-    missing, unexpected, other_shape = _load(model, _read(checkpoint))
-    if missing or other_shape:
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    mismatched = {key for key, value in weights.items() if key in shapes and value.shape != shapes[key]}
+    missing, unexpected = model.load_state_dict({key: weights[key] for key in weights.keys() - mismatched}, strict=False)
+    # Checkpoints of old PyTorch versions have no num_batches_tracked.
+    missing = [key for key in missing if key not in mismatched and not key.endswith('num_batches_tracked')]
+    if missing or mismatched:
+        differences = [f'{key} ({_size(weights[key])} instead of {_size(shapes[key])})' for key in sorted(mismatched)]
         raise ValueError(f'The checkpoint {checkpoint} does not fit the model of {cfg.filename}: '
-                         f'{_keys(missing, "missing")}; {_keys(other_shape, "of another shape")}; '
-                         f'{_keys(unexpected, "that the model has not")}. Give a checkpoint that this recipe wrote, '
-                         f'or the recipe that wrote this one.')
+                         f'{_keys(missing, "missing")}; {_keys(differences, "with another shape")}; '
+                         f'{_keys(sorted(unexpected), "unexpected")}. Give a checkpoint of this config, or the config '
+                         f'of this checkpoint.')
     if unexpected:
-        MMLogger.get_current_instance().warning(f'{checkpoint}: {_keys(unexpected, "left out")}.')
+        MMLogger.get_current_instance().warning(f'{checkpoint}: {_keys(sorted(unexpected), "ignored")}.')
     return model.to(get_device())
 
 
-def _read(checkpoint):
-    """The tensors of a checkpoint by key."""
-    try:
-        content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own text recommends to switch its protection off
-        raise ValueError(f'The checkpoint {checkpoint} cannot be read: it is no file of tensors, or would run code '
-                         f'when loaded. Give one that training wrote.') from error
-    except (RuntimeError, OSError, EOFError) as error:  # damaged
-        raise ValueError(f'The checkpoint {checkpoint} cannot be read ({in_one_line(error)}): give one that training '
-                         f'wrote.') from error
-    weights = content.get('state_dict', content) if isinstance(content, dict) else {}
-    weights = {key.removeprefix('module.'): value for key, value in weights.items() if torch.is_tensor(value)}
-    if not weights:
-        raise ValueError(f'The checkpoint {checkpoint} holds no weights: give one that training wrote.')
-    return weights
+def unreadable_error(path: str | Path, error: Exception) -> ValueError:
+    """Return the error for a checkpoint that torch cannot read. (Torch's message suggests disabling its protection.)"""
+    reason = ('it is not a file of tensors, or it would run code when loaded'
+              if isinstance(error, pickle.UnpicklingError) else 'it is truncated or damaged')
+    return ValueError(f'The checkpoint {path} cannot be read: {reason}. Give one that training wrote.')
 
 
-def _load(model, weights):
-    """Load what fits; returns the keys that are missing, unexpected and of another shape."""
-    before = {key: value.shape for key, value in model.state_dict().items()}
-    other_shape = [key for key in weights if key in before and weights[key].shape != before[key]]
-    if other_shape:  # torch refuses these whatever it is told
-        missing, unexpected = set(before) - set(weights), set(weights) - set(before)
-        missing, unexpected = sorted(missing), sorted(unexpected)
-    else:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]  # older checkpoints have none
-    other_shape = [f'{key} ({_size(weights[key].shape)}, not {_size(before[key])})' for key in other_shape]
-    return missing, unexpected, other_shape
+def unreachable_error(url: str, error: Exception) -> ConnectionError:
+    """Return the error for a checkpoint URL that cannot be downloaded."""
+    reason = (f'{error.code} {error.reason}' if isinstance(error, urllib.error.HTTPError) else
+              getattr(error, 'reason', None) or error)
+    return ConnectionError(f'The checkpoint {url} cannot be downloaded ({reason}): give another URL or the path of a '
+                           f'file.')
 
 
-def _size(shape):
-    return 'x'.join(map(str, shape)) or 'a number'
+def _size(shape: Tensor | torch.Size) -> str:
+    return 'x'.join(map(str, getattr(shape, 'shape', shape))) or 'scalar'
 
 
-def _keys(keys, what):
-    more = f' and {len(keys) - SHOWN} more' if len(keys) > SHOWN else ''
-    return f'{len(keys)} keys {what}' + (f' ({", ".join(keys[:SHOWN])}{more})' if keys else '')
+def _keys(keys: list[str], what: str) -> str:
+    more = f' and {len(keys) - MAX_KEYS} more' if len(keys) > MAX_KEYS else ''
+    return f'{len(keys)} keys {what}' + (f' ({", ".join(keys[:MAX_KEYS])}{more})' if keys else '')

@@ -7,14 +7,13 @@ tensor goes over as it is, and what the release only caches (anchors for one ima
 
     $ mim run mmxattn convert_rtdetr rtdetr_r18vd_dec3_6x_coco_from_paddle.pth rtdetr_r18vd.pth
 """
-import pickle
 import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...patches import unreadable
+from ...utils.checkpoints import read_checkpoint
 from .resnet_vd import from_released as backbone_from_released
 
 __all__ = ['convert', 'from_released']
@@ -84,10 +83,7 @@ def convert(source: str | Path, target: str | Path) -> None:
     if target.resolve() == source.resolve() or not target.parent.is_dir():
         raise ValueError(f'{target} cannot be the target: give another file than the source, in a folder that there '
                          'is.')
-    try:
-        checkpoint = torch.load(source, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise unreadable(source, error) from error
+    checkpoint = read_checkpoint(source)
     if not isinstance(checkpoint, dict):
         checkpoint = {}
     if 'ema' in checkpoint:
