@@ -1,30 +1,36 @@
 PART   ?= fine
 STACK  ?= openmmlab
 PYTEST_ARGS ?=
+JOBS   ?= $(shell nproc)
 
-# Without PYTHON an environment that is there stays as it is, whichever Python it was made from.
+# Without PYTHON, an existing environment is kept, whichever Python it was made from.
 PYTHON ?=
 SETUP   = $(or $(PYTHON),python3) requirements/install.py --stack $(STACK) \
           $(if $(PYTHON),--rebuild-with-this-python)
 ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 
-# Threads that wait spin for long by default; where anything else runs on the machine, a training step then takes many
-# times as long. A short spin costs little on an idle one.
+# Tests run in one process per core with one thread each.
+PYTEST  = -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+# Idle OpenMP threads spin by default, which slows down everything else on a few cores.
 export GOMP_SPINCOUNT ?= 4000
+test test-all coverage: export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint clean
+.PHONY: help setup demo test test-all coverage lint clean
 
 help:
-	@echo 'make demo [PART=fine|cfsam|scsa|cla]  train a stock model and the same with the part, side by side'
-	@echo 'make test [PYTEST_ARGS=...]           run the tests'
-	@echo 'make coverage [PYTEST_ARGS=...]       run those of layers and components; fails where they leave out too many lines'
-	@echo 'make lint                             check style and types: ruff, mypy'
-	@echo 'make setup                            make the environment that both of them use, and make by themselves'
-	@echo 'make clean                            remove the environments and what was built; compiled wheels stay cached'
+	@echo 'make demo [PART=fine|cfsam|scsa|cla]  train a stock model and the same model with a module, and compare them'
+	@echo 'make test [PYTEST_ARGS=...]           run the tests that are not marked slow'
+	@echo 'make test-all [PYTEST_ARGS=...]       run all tests'
+	@echo 'make coverage [PYTEST_ARGS=...]       run all tests of layers, ops and models; fail below the required line coverage'
+	@echo 'make lint                             check style, types, imports and language'
+	@echo 'make setup                            create the environment (all targets above do this first)'
+	@echo 'make clean                            remove environments and build products; compiled wheels stay cached'
 	@echo
-	@echo 'STACK=openmmlab|onedl  the toolboxes: OpenMMLab in .venv (default), or OneDL in .venv-onedl'
-	@echo 'PYTHON=...             make the environment from this Python, and use its torch where it has one'
+	@echo 'STACK=openmmlab|onedl  OpenMMLab in .venv (default), or OneDL in .venv-onedl'
+	@echo 'PYTHON=...             create the environment from this Python, and use its torch if it has one'
+	@echo 'JOBS=...               number of test processes (default: number of cores)'
 
 setup:
 	@$(SETUP)
@@ -33,15 +39,21 @@ demo: setup
 	@$(ENV)/bin/python tools/demo.py --part $(PART)
 
 test: setup
-	$(ENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(ENV)/bin/python $(PYTEST) -m 'not slow'
+
+test-all: setup
+	$(ENV)/bin/python $(PYTEST)
 
 coverage: setup
-	$(ENV)/bin/python -m coverage run -m pytest $(PYTEST_ARGS) tests/layers tests/models
+	$(ENV)/bin/python -m coverage erase
+	$(ENV)/bin/python -m coverage run $(PYTEST) tests/layers tests/ops tests/models
+	$(ENV)/bin/python -m coverage combine --quiet
 	$(ENV)/bin/python -m coverage report
 
 lint: setup
 	$(ENV)/bin/python -m ruff check
 	$(ENV)/bin/python -m mypy
+	$(ENV)/bin/lint-imports --no-cache
 
 clean:
 	rm -rf .venv .venv-onedl .venv*.lock .venv*.old build dist *.egg-info mmxattn/.mim .pytest_cache .ruff_cache .mypy_cache

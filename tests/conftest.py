@@ -1,16 +1,15 @@
-"""What every test leaves as it found it."""
 import os
 
 import pytest
 import torch
 
-if not torch.cuda.is_available():  # kernels are interpreted; Triton reads this when it is first imported
-    os.environ.setdefault('TRITON_INTERPRET', '1')
+if not torch.cuda.is_available():
+    os.environ.setdefault('TRITON_INTERPRET', '1')  # read by Triton when it is first imported
 
 
 @pytest.fixture(autouse=True)
-def environment():
-    """The environment's variables: mmengine sets some for a distributed run, such as MKL's threads, and keeps them."""
+def restore_environment():
+    """Restore environment variables: mmengine sets some for distributed runs and leaves them."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
