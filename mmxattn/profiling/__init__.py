@@ -1,0 +1,1 @@
+"""Profile models: parameters and MACs, latency, training steps and memory."""

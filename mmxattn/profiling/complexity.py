@@ -1,40 +1,43 @@
-"""What a model costs: parameters, and multiply-adds with attention counted.
+"""Parameters and multiply-adds (MACs) of a model, attention included.
 
-The counters of mmengine and fvcore have no rule for ``scaled_dot_product_attention``; PyTorch's own has one for each
-GPU kernel, and here is the one for the CPU's. Counted are convolutions, linear layers, matrix products and attention.
-Whatever else is computed (normalisation, activations, RoIAlign) has no rule and is listed, operator by operator.
+The counters of mmengine and fvcore have no formula for ``scaled_dot_product_attention``. PyTorch's counter has one for
+each GPU kernel, and the CPU kernel is added here. Convolutions, linear layers, matrix products and attention are
+counted. All other operators (normalization, activations, RoIAlign) are listed as uncounted.
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from unittest import mock
 
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..utils.config import build_model, input_shape
-from .crosscheck import SecondCount, second_count
-from .operators import Operator, Recorder
+from .crosscheck import Crosscheck, crosscheck_macs
+from .operators import Operator, OperatorRecorder
 
 
-def attention_flops(query, key, value, *args, **kwargs):
-    """FLOPs of the CPU's fused attention, from the shapes of its first three arguments."""
+def cpu_attention_flops(query, key, value, *args, **kwargs):
+    """Count the FLOPs of the CPU's fused attention from the shapes of query, key and value."""
     return sdpa_flop_count(query, key, value)
 
 
-RULES = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}  # as of torch 2.13 not built in
+FORMULAS = {  # not built into torch 2.13
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: cpu_attention_flops}
 
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """The cost of one submodule.
+    """Cost of one submodule.
 
     Attributes:
-        type: Its class.
-        parameters: Number of parameters in it.
-        macs: Multiply-adds in it, each counted once.
+        type: Class name.
+        parameters: Number of parameters.
+        macs: Multiply-adds, each counted once.
     """
 
     type: str
@@ -42,93 +45,87 @@ class ModuleCost:
     macs: int
 
     @property
-    def flops(self):
-        """Floating-point operations: two a multiply-add."""
+    def flops(self) -> int:
+        """Floating-point operations, two per multiply-add."""
         return 2 * self.macs
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """The cost of one forward pass of one image.
+    """Cost of the forward pass of one image.
 
     Attributes:
-        parameters: Number of parameters, frozen ones included.
-        trainable_parameters: Those that training changes.
+        parameters: Number of parameters, including frozen ones.
+        trainable_parameters: Number of trainable parameters.
         macs: Multiply-adds, each counted once.
-        shape: Height and width of the image in pixels, before the preprocessor pads it.
-        modules: The cost of each submodule by its dotted name, in the model's order.
-        uncounted: The operators that no rule counts.
-        second: What another counter says; None where it was not asked.
+        shape: Height and width of the image in pixels, before padding.
+        modules: Cost of each submodule by dotted name, in the order of the model.
+        uncounted: Operators without a counting formula.
+        crosscheck: Result of the second counter, or None if it was not requested.
     """
 
     parameters: int
     trainable_parameters: int
     macs: int
-    shape: tuple
-    modules: dict = field(default_factory=dict)
-    uncounted: list = field(default_factory=list)
-    second: SecondCount = None
+    shape: tuple[int, int]
+    modules: dict[str, ModuleCost] = field(default_factory=dict)
+    uncounted: list[Operator] = field(default_factory=list)
+    crosscheck: Crosscheck | None = None
 
     @property
-    def flops(self):
-        """Floating-point operations: two a multiply-add."""
+    def flops(self) -> int:
+        """Floating-point operations, two per multiply-add."""
         return 2 * self.macs
 
     @classmethod
-    def from_dict(cls, entry):
-        """The inverse of ``dataclasses.asdict``."""
+    def from_dict(cls, entry: dict) -> 'Complexity':
+        """Create an instance from the output of ``dataclasses.asdict``."""
         return cls(**dict(
             entry,
             shape=tuple(entry['shape']),
             modules={name: ModuleCost(**cost) for name, cost in entry['modules'].items()},
             uncounted=[Operator(**operator) for operator in entry['uncounted']],
-            second=SecondCount(**entry['second']) if entry['second'] else None))
+            crosscheck=Crosscheck(**entry['crosscheck']) if entry['crosscheck'] else None))
 
 
-def count_macs(function):
-    """Count the multiply-adds of whatever ``function()`` computes.
-
-    Args:
-        function (Callable[[], object]): Called once, without gradients.
-
-    Returns:
-        int: Multiply-adds, each counted once.
-    """
+def count_macs(function: Callable[[], object]) -> int:
+    """Count the multiply-adds of one call, without gradients. Each is counted once."""
     counter, _ = _count(function)
     return counter.get_total_flops() // 2
 
 
 def _count(function):
-    counter = FlopCounterMode(display=False, custom_mapping=RULES)
-    recorder = Recorder(counter.flop_registry)
-    with torch.no_grad(), _without_mha_fastpath(), counter, recorder:
+    counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    recorder = OperatorRecorder(counter.flop_registry)
+    with torch.no_grad(), _disable_mha_fastpath(), counter, recorder:
         function()
     return counter, recorder.operators()
 
 
-def complexity(recipe, shape=None, crosscheck=True):
-    """Parameters and multiply-adds of a detector or a segmentor, from the image to the heads' raw output.
+def complexity(recipe: Config | nn.Module, shape: tuple[int, int] | None = None, crosscheck: bool = True) -> Complexity:
+    """Count parameters and multiply-adds of a detector or segmentor, from the image to the raw output of the heads.
 
-    The count does not depend on weights or on the image: a two-stage detector gets as many proposals as its test
-    settings allow. Auxiliary heads, which only training uses, are in the parameters and not in the multiply-adds.
+    The result depends neither on the weights nor on the image: a two-stage detector gets the maximum number of
+    proposals of its test settings. Auxiliary heads, used in training only, count as parameters but not as
+    multiply-adds.
 
     Args:
-        recipe (mmengine.config.Config | torch.nn.Module): A recipe, or a model that one built.
-        shape (tuple[int, int], optional): Height and width in pixels. By default the recipe's own.
-        crosscheck (bool): Count with a second counter too, which takes as long again.
+        recipe: Recipe, or a model built from one.
+        shape: Height and width in pixels. Default: the input size of the recipe.
+        crosscheck: Also count with a second counter, which doubles the time.
 
     Returns:
-        Complexity: The counts.
+        The counts.
 
     Raises:
-        ValueError: ``shape`` is left out, and the recipe does not tell one.
+        ValueError: If ``shape`` is None and the recipe does not specify an input size.
     """
     is_config = isinstance(recipe, Config)
     shape = shape or (input_shape(recipe) if is_config else None)
     if shape is None:
         name = recipe.filename if is_config else type(recipe).__name__
-        raise ValueError(f'{name} tells no image size (no Resize in its test pipeline, no data_preprocessor.size): '
-                         f'give the shape, for example (800, 1333).')
+        raise ValueError(f'{name} has no image size: neither a Resize in its test pipeline nor data_preprocessor.size. '
+                         f'Pass a shape such as (800, 1333).')
     model = build_model(recipe) if is_config else recipe
     training = model.training
     model.eval()
@@ -138,8 +135,8 @@ def complexity(recipe, shape=None, crosscheck=True):
         macs = _macs_by_module(model, counter)
         second = None
         if crosscheck:
-            with torch.no_grad(), _without_mha_fastpath():
-                second = second_count(model, lambda: (model(**data, mode='tensor'), proposal_maps), macs)
+            with torch.no_grad(), _disable_mha_fastpath():
+                second = crosscheck_macs(model, lambda: (model(**data, mode='tensor'), proposal_maps), macs)
     model.train(training)
     return Complexity(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -148,18 +145,18 @@ def complexity(recipe, shape=None, crosscheck=True):
         shape=tuple(shape),
         modules=_module_costs(model, macs),
         uncounted=operators,
-        second=second)
+        crosscheck=second)
 
 
 def _macs_by_module(model, counter):
-    """By dotted name; '' is the whole model. A container that is itself never called has what its children have."""
+    """MACs by dotted name, '' for the whole model. Containers that are never called get the sum of their children."""
     top = type(model).__name__
     macs = {name[len(top) + 1:]: sum(operators.values()) // 2
             for name, operators in counter.get_flop_counts().items() if name.startswith(f'{top}.')}
-    for name, _ in reversed(list(model.named_modules())):  # children come before their parents
+    for name, _ in reversed(list(model.named_modules())):  # children before their parents
         if name and name not in macs:
-            inner = [f'{name}.{child}' for child, _ in model.get_submodule(name).named_children()]
-            macs[name] = sum(macs.get(child, 0) for child in inner)
+            children = [f'{name}.{child}' for child, _ in model.get_submodule(name).named_children()]
+            macs[name] = sum(macs.get(child, 0) for child in children)
     return {**macs, '': counter.get_total_flops() // 2}
 
 
@@ -168,14 +165,14 @@ def _module_costs(model, macs):
             for name, module in model.named_modules() if name}
 
 
-def blank_image(shape):
-    """One black image as a data loader hands it to a model.
+def blank_image(shape: tuple[int, int]) -> dict:
+    """Create a batch of one black image in the format of a data loader.
 
     Args:
-        shape (tuple[int, int]): Height and width in pixels.
+        shape: Height and width in pixels.
 
     Returns:
-        dict: ``inputs``, a list of one (3, height, width) uint8 tensor, and ``data_samples``.
+        ``inputs``, a list of one (3, height, width) uint8 tensor, and ``data_samples``.
     """
     sample = BaseDataElement(metainfo=dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0)))
     return dict(inputs=[torch.zeros(3, *shape, dtype=torch.uint8)], data_samples=[sample])
@@ -183,9 +180,9 @@ def blank_image(shape):
 
 @contextlib.contextmanager
 def _fixed_proposals(model, padded_shape):
-    """Let an RPN compute its maps and hand on its maximum number of boxes: how many NMS leaves is chance.
+    """Make an RPN return its maximum number of boxes, since the number left by NMS depends on the weights.
 
-    Yields the list that the maps are put into.
+    Yields the list that the RPN's output maps are stored in.
     """
     if not (getattr(model, 'with_rpn', False) and getattr(model, 'with_roi_head', False)):
         yield []
@@ -207,8 +204,8 @@ def _fixed_proposals(model, padded_shape):
 
 
 @contextlib.contextmanager
-def _without_mha_fastpath():
-    """nn.MultiheadAttention's fused inference kernel is one operator that no rule counts: take the plain path."""
+def _disable_mha_fastpath():
+    """Disable the fused inference kernel of nn.MultiheadAttention, a single operator without a formula."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

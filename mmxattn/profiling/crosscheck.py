@@ -1,60 +1,61 @@
-"""A second opinion on multiply-adds: mmengine's counter, which traces the model instead of watching it run.
+"""Cross-check of MAC counts with mmengine's counter, which traces the model instead of observing a run.
 
-The two share nothing but the model. mmengine's has no rule for fused attention, so it gets one here; what it counts
-beside multiply-adds (normalisation, interpolation) is left out, as the first counter has no rule for that.
+The two counters share nothing but the model. mmengine's has no formula for fused attention, so one is added here.
+Operators other than multiply-adds, such as normalization and interpolation, are excluded from its total.
 """
 
 import math
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmengine.analysis import FlopAnalyzer
 from torch import nn
 
-MULTIPLY_ADDS = {  # the analyzer's own names for them
-    'conv', 'linear', 'matmul', 'bmm', 'addmm', 'einsum', 'baddbmm', 'attention'}
+from ..utils.errors import in_one_line
+
+# Names of the analyzer's operators that are multiply-adds.
+MULTIPLY_ADDS = {'conv', 'linear', 'matmul', 'bmm', 'addmm', 'einsum', 'baddbmm', 'attention'}
 
 
 @dataclass(frozen=True)
-class SecondCount:
-    """What the second counter says.
+class Crosscheck:
+    """Result of the second counter.
 
     Attributes:
-        macs: Multiply-adds, each counted once; None where the model could not be traced.
-        disagreements: Where the two differ, the innermost modules only: for each its dotted name, the first
-            counter's multiply-adds and the second's.
-        failure: Why it could not be traced; None where it could.
+        macs: Multiply-adds, or None if the model could not be traced.
+        disagreements: Innermost modules with different counts, each as [dotted name, first count, second count].
+        failure: Why the model could not be traced, otherwise None.
     """
 
-    macs: int
+    macs: int | None
     disagreements: list
-    failure: str = None
+    failure: str | None = None
 
 
-def second_count(model, function, first):
-    """Count once more, module by module, and compare.
+def crosscheck_macs(model: nn.Module, function: Callable[[], object], expected: dict[str, int]) -> Crosscheck:
+    """Count multiply-adds again and compare the counts module by module.
 
     Args:
-        model (torch.nn.Module): The model.
-        function (Callable[[], object]): Runs it and returns all that depends on its input: a trace drops the rest.
-        first (dict[str, int]): The first counter's multiply-adds by dotted module name; '' is the whole model.
+        model: Model to count.
+        function: Runs the model and returns everything that depends on its input, since tracing drops the rest.
+        expected: Multiply-adds from the first counter by dotted module name, '' for the whole model.
 
     Returns:
-        SecondCount: Its counts and where they differ from the first one's.
+        The second count and where it differs from ``expected``.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # tracing warns of each Python number it takes for a constant
-            counts = _traced_counts(model, function)
-    except Exception as error:  # a model may do in Python whatever no trace can follow
-        reason = str(error).strip().split('\n')[0]
-        return SecondCount(None, [], f'{type(error).__name__}: {reason}')
-    return SecondCount(counts.get('', 0), _disagreements(first, counts))
+            warnings.simplefilter('ignore')  # tracing warns about each Python number that becomes a constant
+            counts = _traced_macs(model, function)
+    except Exception as error:  # models may contain Python code that cannot be traced
+        return Crosscheck(None, [], in_one_line(error))
+    return Crosscheck(counts.get('', 0), _disagreements(expected, counts))
 
 
 class _Traceable(nn.Module):
-    """The model in a module whose forward takes and returns tensors only, as a trace asks."""
+    """Wrap the model into a forward that takes and returns tensors only, which tracing requires."""
 
     def __init__(self, model, function):
         super().__init__()
@@ -64,7 +65,7 @@ class _Traceable(nn.Module):
         return self.function(), anchor
 
 
-def _traced_counts(model, function):
+def _traced_macs(model, function):
     analyzer = FlopAnalyzer(_Traceable(model, function), (next(model.parameters()).detach()[:1], ))
     analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings('none')
     analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_macs)
@@ -72,12 +73,12 @@ def _traced_counts(model, function):
     for name, operators in analyzer.by_module_and_operator().items():
         if name == 'model' or name.startswith('model.'):
             macs = sum(int(number) for operator, number in operators.items() if operator in MULTIPLY_ADDS)
-            counts[name[len('model.'):]] = macs
+            counts[name.removeprefix('model').removeprefix('.')] = macs
     return counts
 
 
 def _attention_macs(inputs, outputs):
-    """Of softmax(Q K^T) V with Q (..., L, D), K (..., S, D), V (..., S, E): L * S * (D + E) for each leading index."""
+    """Q (..., L, D), K (..., S, D), V (..., S, E): L * S * (D + E) for each leading index."""
     query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
     return Counter(attention=math.prod(query[:-2]) * query[-2] * key[-2] * (query[-1] + value[-1]))
 

@@ -1,4 +1,4 @@
-"""What timings depend on besides the recipe: versions, device, threads, clocks."""
+"""Environment of a timing: versions, device, threads, clock rate."""
 
 import platform
 from importlib import import_module
@@ -7,51 +7,46 @@ from pathlib import Path
 import torch
 from mmengine.device import get_device
 
-from . import timing as speed
+from . import timing
 
 
-def environment(scope):
-    """Versions and the machine.
+def environment(scope: str) -> dict[str, str | int]:
+    """Collect versions and hardware.
 
     Args:
-        scope (str): A recipe's ``default_scope``, which names the toolbox: mmdet, mmseg.
+        scope: ``default_scope`` of a recipe, which names the toolbox: 'mmdet' or 'mmseg'.
 
     Returns:
-        dict[str, str | int]: By name; the same on the same machine.
+        Values by name. They are the same in every run on one machine.
     """
     packages = dict.fromkeys(['torch', 'mmengine', 'mmcv', scope, 'mmxattn'])
     versions = {package: import_module(package).__version__ for package in packages}
     on_gpu = get_device() == 'cuda'
-    device = torch.cuda.get_device_name() if on_gpu else processor()
-    timer = 'CUDA events' if speed.timer_for(get_device()) is speed.cuda_events else 'time.perf_counter'
+    device = torch.cuda.get_device_name() if on_gpu else cpu_name()
+    timer = 'CUDA events' if timing.timer_for(get_device()) is timing.cuda_events else 'time.perf_counter'
     return {**versions, 'python': platform.python_version(), 'device': device, 'threads': torch.get_num_threads(),
             'timer': timer}
 
 
-def processor():
-    """The CPU's name as the system tells it."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.machine()
+def cpu_name() -> str:
+    """Read the model name of the CPU."""
+    return next(iter(_cpu_info('model name')), platform.processor() or platform.machine())
 
 
-def clock_mhz():
-    """The clock of the device at this moment.
-
-    Returns:
-        int: MHz; None where the system does not tell it.
-    """
+def clock_mhz() -> int | None:
+    """Read the current clock rate of the device in MHz, or None if it is not available."""
     if get_device() == 'cuda':
         try:
             return torch.cuda.clock_rate()
-        except Exception:  # the driver's library for it is a package of its own
+        except Exception:  # requires NVIDIA's management library, a separate package
             return None
+    return round(max(map(float, _cpu_info('cpu MHz')), default=0)) or None
+
+
+def _cpu_info(key):
+    """Values of a key in /proc/cpuinfo, one per core. Empty outside of Linux."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:
-        return None
-    clocks = [float(line.partition(':')[2]) for line in lines if line.startswith('cpu MHz')]
-    return round(max(clocks)) if clocks else None
+        return []
+    return [line.partition(':')[2].strip() for line in lines if line.startswith(key)]

@@ -1,25 +1,27 @@
-"""The most memory that a function holds at once."""
+"""Peak memory of a function."""
 
 import contextlib
 import itertools
 import os
+from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 
-def peak_memory(function, device):
-    """Bytes that PyTorch's allocator has handed out at the worst moment, above what was in use before.
+def peak_memory(function: Callable[[], object], device: str | torch.device) -> int:
+    """Measure how far one call raises the memory in use by PyTorch's allocator.
 
-    On a CPU these are tensors; what a library allocates for itself (oneDNN's scratch, for example) is not among them,
-    so that the number does not depend on what else the process holds. Results that ``function`` leaves behind count.
+    On a CPU this covers tensors only. Memory that a library allocates internally, such as oneDNN's scratch space, is
+    not included, so the result does not depend on the rest of the process. Results that ``function`` keeps alive are
+    included.
 
     Args:
-        function (Callable[[], object]): Called once.
-        device (str | torch.device): Where it computes.
+        function: Called once.
+        device: Device that it computes on.
 
     Returns:
-        int: Bytes, 0 or more.
+        Bytes above the level before the call, 0 or more.
     """
     return _peak_on_cuda(function) if torch.device(device).type == 'cuda' else _peak_on_cpu(function)
 
@@ -34,23 +36,23 @@ def _peak_on_cuda(function):
 
 
 def _peak_on_cpu(function):
-    # the profiler's summaries hold totals for each operator; the peak needs every allocation in its order
-    with _silenced_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    # The profiler's summaries are totals per operator. The peak needs every allocation in order.
+    with _silence_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         function()
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == '[memory]']
     events.sort(key=lambda event: event.start_ns())
-    held = itertools.accumulate(event.nbytes() for event in events)
-    return max(held, default=0)
+    in_use = itertools.accumulate(event.nbytes() for event in events)
+    return max(in_use, default=0)
 
 
 @contextlib.contextmanager
-def _silenced_profiler():
-    """The profiler tells from C++ when it starts, and of each block that is older than itself."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def _silence_stderr():
+    """Redirect file descriptor 2: the profiler logs from C++, among others each block allocated before it started."""
+    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)

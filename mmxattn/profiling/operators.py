@@ -1,8 +1,9 @@
-"""Which operators a model calls, PyTorch's and those that the toolbox compiled, so that a count leaves none out."""
+"""Record the operators that a model calls, PyTorch's and mmcv's, to list those that a counter does not cover."""
 
 import contextlib
 import functools
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from importlib import import_module
 from unittest import mock
@@ -11,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-NO_ARITHMETIC = {  # they allocate, copy or fill memory
+NO_ARITHMETIC = {  # allocate, copy or fill memory
     'aten.empty', 'aten.empty_like', 'aten.new_empty', 'aten.zeros', 'aten.zeros_like', 'aten.new_zeros', 'aten.ones',
     'aten.ones_like', 'aten.new_ones', 'aten.full', 'aten.full_like', 'aten.new_full', 'aten.fill_', 'aten.zero_',
     'aten.arange', 'aten.clone', 'aten.copy_', 'aten._to_copy', 'aten.cat', 'aten.stack', 'aten.repeat',
@@ -21,13 +22,14 @@ NO_ARITHMETIC = {  # they allocate, copy or fill memory
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator that a counter has no rule for.
+    """Operator without a counting formula.
 
     Attributes:
-        name: ``aten.native_batch_norm``, or ``mmcv.roi_align_forward`` for one that the toolbox compiled.
-        calls: How often it was called.
-        elements: Elements of all the tensors that it returned; where it returns none but writes into an argument, as
-            mmcv's do, those of the largest tensor it was given. Its arithmetic may be more for each element.
+        name: ``aten.native_batch_norm``, or ``mmcv.roi_align_forward`` for a compiled operator of mmcv.
+        calls: Number of calls.
+        elements: Total number of elements in the returned tensors. For operators that return nothing and write into
+            an argument, as mmcv's do, the elements of the largest argument. There may be several operations per
+            element.
     """
 
     name: str
@@ -35,22 +37,23 @@ class Operator:
     elements: int
 
 
-class Recorder(TorchDispatchMode):
-    """While it is entered, take down each operator that computes something.
+class OperatorRecorder(TorchDispatchMode):
+    """Context manager that records each operator that does arithmetic.
 
     Args:
-        counted (Container): Operators, as torch.ops has them, that a counter has a rule for; they are left out.
+        counted: Operators with a counting formula, as in ``torch.ops``. They are left out.
     """
 
-    def __init__(self, counted):
+    def __init__(self, counted: Container):
         super().__init__()
         self.counted = counted
         self.calls, self.elements = Counter(), Counter()
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            for owner, name in _compiled_functions():
-                stack.enter_context(mock.patch.object(owner, name, self._noted(f'mmcv.{name}', getattr(owner, name))))
+            for owner, name in _mmcv_functions():
+                wrapped = self._wrap(f'mmcv.{name}', getattr(owner, name))
+                stack.enter_context(mock.patch.object(owner, name, wrapped))
             self._patches = stack.pop_all()
         return super().__enter__()
 
@@ -60,36 +63,32 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        packet = func._overloadpacket
+        packet = func.overloadpacket
         if not (func.is_view or packet in self.counted or str(packet) in NO_ARITHMETIC):
-            self._note(str(packet), result)
+            self._record(str(packet), result)
         return result
 
-    def operators(self):
-        """What was taken down.
-
-        Returns:
-            list[Operator]: The largest first.
-        """
+    def operators(self) -> list[Operator]:
+        """Return the recorded operators, most elements first."""
         found = [Operator(name, calls, self.elements[name]) for name, calls in self.calls.items()]
         return sorted(found, key=lambda operator: (-operator.elements, operator.name))
 
-    def _note(self, name, tensors):
+    def _record(self, name, tensors):
         self.calls[name] += 1
         self.elements[name] += sum(leaf.numel() for leaf in tree_leaves(tensors) if isinstance(leaf, torch.Tensor))
 
-    def _noted(self, name, function):
+    def _wrap(self, name, function):
         @functools.wraps(function)
         def call(*args, **kwargs):
             result = function(*args, **kwargs)
-            given = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, torch.Tensor)]
-            self._note(name, max(given, key=torch.Tensor.numel, default=None) if result is None else result)
+            tensors = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, torch.Tensor)]
+            self._record(name, max(tensors, key=torch.Tensor.numel, default=None) if result is None else result)
             return result
         return call
 
 
-def _compiled_functions():
-    """mmcv's operators do not pass PyTorch's dispatcher, where the others are seen."""
+def _mmcv_functions():
+    """mmcv's compiled operators bypass PyTorch's dispatcher, so they are patched instead."""
     try:
         extension = import_module('mmcv._ext')
     except ImportError:  # mmcv-lite

@@ -1,163 +1,166 @@
-"""How fast models are, next to each other.
+"""Interleaved timing of models and layers.
 
-A machine's speed drifts by more than most models differ. So the models take turns (A B A B ...), and what is compared
-is each turn's own ratio: a drift slower than a turn cancels out.
+The speed of a machine drifts by more than most models differ. Functions are therefore timed in turns (A B A B ...) and
+compared by the ratio within each turn, which cancels drift that is slower than a turn.
 """
 
 import copy
 import itertools
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+
+MIN_TURNS = 5  # measured even if the time budget is exhausted
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, and the 10th and the 90th percentile around it, in the unit of what was measured."""
+    """Median with the 10th and 90th percentile, in the unit of the measured values."""
 
     median: float
     lower: float
     upper: float
 
 
-def spread(values):
-    """Median, 10th and 90th percentile of some values."""
+def spread(values: Iterable[float]) -> Spread:
+    """Compute the median and the 10th and 90th percentile."""
     lower, median, upper = np.percentile(list(values), [10, 50, 90])
     return Spread(float(median), float(lower), float(upper))
 
 
-def ratio(times, baseline):
-    """How many times as long as the baseline, turn by turn.
+def ratio(times: Sequence[float], baseline: Sequence[float]) -> Spread:
+    """Divide times by the baseline, turn by turn.
 
     Args:
-        times (list[float]): Seconds, one a turn.
-        baseline (list[float]): The baseline's seconds in the same turns.
+        times: Seconds of each turn.
+        baseline: Seconds of the baseline in the same turns.
 
     Returns:
-        Spread: Of the turns' own ratios.
+        Spread of the ratios.
 
     Raises:
-        ValueError: The two were not measured in the same turns.
+        ValueError: If the two have different numbers of turns.
     """
     if len(times) != len(baseline):
-        raise ValueError(f'{len(times)} and {len(baseline)} timings are no pairs: measure both with `interleave`.')
+        raise ValueError(f'times and baseline must come from the same turns, got {len(times)} and {len(baseline)} '
+                         f'values. Measure both with one call of interleave().')
     return spread(t / b for t, b in zip(times, baseline))
 
 
-def median_interval(values):
-    """Where the median of what some values were drawn from lies, with 95% confidence.
+def median_interval(values: Iterable[float]) -> tuple[float, float]:
+    """Compute a distribution-free 95% confidence interval of the median.
 
-    Between two of the values themselves: how many lie below the median is binomial, whatever their distribution.
+    The number of values below the median is binomial, so both ends are order statistics of the sample.
 
     Args:
-        values (Iterable[float]): The values.
+        values: Independent measurements.
 
     Returns:
-        tuple[float, float]: Lower and upper end; of fewer than six values the least and the largest,
-            which is less sure.
+        Lower and upper end. With fewer than six values these are the minimum and the maximum, and the confidence is
+        lower.
     """
     values = sorted(values)
-    outside = max(0, int(len(values) / 2 - 0.98 * len(values)**0.5))  # 1.96 standard deviations of the binomial
-    return values[outside], values[-1 - outside]
+    cut = max(0, int(len(values) / 2 - 0.98 * len(values)**0.5))  # 1.96 standard deviations of the binomial
+    return values[cut], values[-1 - cut]
 
 
-def interleave(functions, turns, warm_up=3, budget=None, timer=None, least=1):
-    """Time functions that take turns.
+def interleave(functions: Sequence[Callable[[], object]],
+               turns: int,
+               warmup: int = 3,
+               budget: float | None = None,
+               timer: Callable[[Callable], float] | None = None,
+               min_turns: int = 1) -> list[list[float]]:
+    """Time functions in turns.
 
     Args:
-        functions (list[Callable[[], object]]): What to time, the baseline first by custom.
-        turns (int): Turns that count.
-        warm_up (int): Turns before them that do not.
-        budget (float, optional): Seconds after which no further turn begins.
-        timer (Callable[[Callable], float], optional): Calls a function and returns the seconds it took.
-            :func:`wall_clock` by default.
-        least (int): Turns that are made whatever the budget: of few, the spread says nothing.
+        functions: Functions to time.
+        turns: Number of measured turns.
+        warmup: Number of turns before them that are discarded.
+        budget: Seconds after which no further turn starts. None for no limit.
+        timer: Calls a function and returns the seconds it took. Default: :func:`wall_clock`.
+        min_turns: Number of turns to measure even if the budget is exhausted.
 
     Returns:
-        list[list[float]]: For each function its seconds, one a turn.
+        Seconds of each turn, one list per function.
     """
     timer = timer or wall_clock
     seconds, total = [[] for _ in functions], 0.0
-    for turn in range(-warm_up, turns):
-        for function, own in zip(functions, seconds):
-            taken = timer(function)
-            total += taken
+    for turn in range(-warmup, turns):
+        for function, measured in zip(functions, seconds):
+            elapsed = timer(function)
+            total += elapsed
             if turn >= 0:
-                own.append(taken)
-        if turn + 1 >= least and budget is not None and total >= budget:
+                measured.append(elapsed)
+        if turn + 1 >= min_turns and budget is not None and total >= budget:
             break
     return seconds
 
 
-def wall_clock(function):
-    """Seconds that ``function()`` takes on the CPU."""
+def wall_clock(function: Callable[[], object]) -> float:
+    """Time one call on the CPU, in seconds."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
-def cuda_events(function):
-    """Seconds that ``function()`` takes on the current GPU, from its first kernel to its last."""
+def cuda_events(function: Callable[[], object]) -> float:
+    """Time one call on the current GPU, from its first kernel to its last, in seconds."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
     start.record()
     function()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1000  # from milliseconds
+    return start.elapsed_time(end) / 1000  # milliseconds to seconds
 
 
-def timer_for(device):
-    """The timer that is right for a device.
-
-    Args:
-        device (str | torch.device): Where the functions compute.
-
-    Returns:
-        Callable[[Callable], float]: :func:`cuda_events` or :func:`wall_clock`.
-    """
+def timer_for(device: str | torch.device) -> Callable[[Callable], float]:
+    """Select :func:`cuda_events` or :func:`wall_clock` for a device."""
     return cuda_events if torch.device(device).type == 'cuda' else wall_clock
 
 
-def prediction(model, batches):
-    """A function for :func:`interleave` that predicts, one batch a call, from preprocessing to final boxes or labels.
+def make_inference_step(model: BaseModel, batches: Sequence[dict]) -> Callable[[], None]:
+    """Create a function that predicts one batch, from preprocessing to final boxes or labels.
 
     Args:
-        model (mmengine.model.BaseModel): The model.
-        batches (list[dict]): Batches of a test data loader, taken in turn, over and over.
+        model: Detector or segmentor.
+        batches: Batches of a test data loader. Each call takes the next one, cyclically.
 
     Returns:
-        Callable[[], None]: The function.
+        Function without arguments for :func:`interleave`.
     """
     queue = itertools.cycle(batches)
 
-    def predict():
+    def step():
         model.eval()
         with torch.no_grad():
             model.test_step(next(queue))
 
-    return predict
+    return step
 
 
-def training_step(model, batch, optim_wrapper):
-    """A function for :func:`interleave` that takes one training step: forward, backward, update.
+def make_training_step(model: BaseModel, batch: dict, optim_wrapper: OptimWrapper) -> Callable[[], None]:
+    """Create a function that runs one training step: forward, backward, optimizer update.
 
     Args:
-        model (mmengine.model.BaseModel): The model. Its learning rate is set to 0, so that no call changes the next.
-        batch (dict): A batch of a training data loader.
-        optim_wrapper (mmengine.optim.OptimWrapper): The optimizer.
+        model: Detector or segmentor.
+        batch: Batch of a training data loader.
+        optim_wrapper: Optimizer of the model. Its learning rate is set to 0, so that all calls do the same work.
 
     Returns:
-        Callable[[], None]: The function.
+        Function without arguments for :func:`interleave`.
     """
     for group in optim_wrapper.param_groups:
         group['lr'] = 0.0
 
     def step():
         model.train()
-        # The preprocessor pads annotations in place, so each step needs its own; the images it leaves alone.
+        # The preprocessor pads annotations in place, so each step needs a copy. It does not modify the images.
         model.train_step(dict(batch, data_samples=copy.deepcopy(batch['data_samples'])), optim_wrapper)
 
     return step

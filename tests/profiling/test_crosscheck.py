@@ -2,7 +2,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmxattn.profiling.crosscheck import SecondCount, second_count
+from mmxattn.profiling.crosscheck import Crosscheck, crosscheck_macs
 
 
 class Attend(nn.Module):
@@ -29,27 +29,27 @@ class Model(nn.Module):
 
 IMAGE = torch.randn(1, 3, 4, 6)
 STEM, PROJECT, ATTEND = 24 * 16 * 27, 24 * 16 * 16, 24 * 5 * 32  # 24 tokens, 5 keys of 16 features
-RIGHT = {'': STEM + PROJECT + ATTEND, 'stem': STEM, 'stem.0': STEM, 'attend': PROJECT + ATTEND,
-         'attend.project': PROJECT}
+EXPECTED = {'': STEM + PROJECT + ATTEND, 'stem': STEM, 'stem.0': STEM, 'attend': PROJECT + ATTEND,
+            'attend.project': PROJECT}
 
 
-def count(first):
+def crosscheck(expected):
     model = Model().eval()
     with torch.no_grad():
-        return second_count(model, lambda: model(IMAGE), first)
+        return crosscheck_macs(model, lambda: model(IMAGE), expected)
 
 
-def test_agreement():
-    assert count(RIGHT) == SecondCount(RIGHT[''], [])
+def test_equal_counts():
+    assert crosscheck(EXPECTED) == Crosscheck(EXPECTED[''], [])
 
 
-def test_the_innermost_module_that_disagrees_is_named():
-    wrong = {**RIGHT, '': RIGHT[''] + 1, 'attend': RIGHT['attend'] + 1}
-    assert count(wrong).disagreements == [['attend', RIGHT['attend'] + 1, RIGHT['attend']]]
+def test_disagreement_names_the_innermost_module():
+    wrong = {**EXPECTED, '': EXPECTED[''] + 1, 'attend': EXPECTED['attend'] + 1}
+    assert crosscheck(wrong).disagreements == [['attend', EXPECTED['attend'] + 1, EXPECTED['attend']]]
 
 
-def test_a_model_that_cannot_be_traced():
-    def refuse():
+def test_failed_trace_is_reported():
+    def fail():
         raise RuntimeError('no trace\nof me')
-    result = second_count(Model(), refuse, RIGHT)
-    assert result == SecondCount(None, [], 'RuntimeError: no trace')
+
+    assert crosscheck_macs(Model(), fail, EXPECTED) == Crosscheck(None, [], 'RuntimeError: no trace')
