@@ -1,10 +1,10 @@
-"""Metrics that the papers report and the stock toolboxes lack.
+"""Metrics that the papers report and OpenMMLab's toolboxes lack, and statistics to compare models.
 
-The modules work on plain data: COCO-style dicts, label maps, counts. Those on boxes need pycocotools, which mmdet
-brings, and are imported by their own names; ``SmallIoUMetric`` is for recipes of mmseg.
+The modules take COCO-style dicts, label maps or counts. Those for boxes require pycocotools, which mmdet installs.
+:class:`SmallIoUMetric` is for configs of mmsegmentation.
 """
 from ..registry import METRICS
-from ..utils.toolboxes import installed, stand_in
+from ..utils.toolboxes import installed, placeholder
 from .small_iou import small_classes
 
 __all__ = ['small_classes']
@@ -13,4 +13,4 @@ if installed('mmseg'):
     from .small_iou_metric import SmallIoUMetric
     __all__ += ['SmallIoUMetric']
 else:
-    METRICS.register_module(name='SmallIoUMetric', module=stand_in('SmallIoUMetric', 'mmseg'))
+    METRICS.register_module(name='SmallIoUMetric', module=placeholder('SmallIoUMetric', 'mmseg'))

@@ -1,27 +1,29 @@
-"""Is a difference between two models more than the luck of these images? The paired bootstrap.
+"""Paired bootstrap over images (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13).
 
-Images are drawn with replacement, as many as there are; both models are measured on the same drawing; the middle 95%
-of the differences is the interval (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13). It says
-nothing of the luck of a training's seed.
+Images are resampled with replacement, and both models are evaluated on the same resample. The interval holds the middle
+95% of the differences. It covers the choice of test images, not the randomness of training.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 LEVEL = 0.95
-AT_ONCE = 50  # drawings that go through NumPy together
+CHUNK = 50  # resamples that are evaluated at once
+
+Metrics = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and how far it may be chance.
+    """Difference between two models with its bootstrap interval.
 
     Attributes:
-        difference: Second model minus first on all images, in the metric's unit.
-        lower: Of the middle 95% of the differences over the drawings.
-        upper: Likewise.
-        resamples: Number of drawings.
-        seed: Of the drawings.
+        difference: Second model minus first on all images, in the unit of the metric.
+        lower: Lower end of the 95% interval.
+        upper: Upper end of the 95% interval.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
     """
 
     difference: float
@@ -31,42 +33,49 @@ class Interval:
     seed: int
 
 
-def paired_bootstrap(first, second, images, resamples=1000, seed=0, progress=None):
-    """Intervals for the differences between two models.
+def paired_bootstrap(
+    first: Metrics,
+    second: Metrics,
+    num_images: int,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Interval]:
+    """Compute intervals for the differences between two models.
 
     Args:
-        first (Callable[[np.ndarray], dict[str, np.ndarray]]): Takes weights (R, I), how often each of R drawings has
-            each image; returns the model's metrics, (R,) by name, NaN where a drawing leaves one undefined.
-        second (Callable): Likewise; the same names, and the same images in the same order.
-        images (int): Number of images, I.
-        resamples (int): Number of drawings.
-        seed (int): Of the drawings.
-        progress (Callable[[int, int], object], optional): Called with the drawings done and their total.
+        first: Function from weights of shape (R, I), the number of times each of R resamples has each of I images, to
+            metrics of shape (R,) by name, with NaN where a metric is undefined.
+        second: The same for the other model, with the same images in the same order.
+        num_images: Number of images.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
+        progress: Callback with the number of finished resamples and their total.
 
     Returns:
-        dict[str, Interval]: By name. A metric that is undefined on all images is left out.
+        Intervals by metric, without those that are undefined on all images.
 
     Raises:
-        ValueError: Fewer than one drawing or image.
+        ValueError: If there are no images or resamples.
     """
-    if resamples < 1 or images < 1:
-        raise ValueError(f'A bootstrap needs images and drawings of them: got {images} images, resamples={resamples}.')
-    whole = _differences(first, second, np.ones((1, images), np.int32))
-    known = [name for name, difference in whole.items() if not np.isnan(difference[0])]
-    rng, differences = np.random.default_rng(seed), {name: [] for name in known}
-    for done in range(0, resamples, AT_ONCE):
-        number = min(AT_ONCE, resamples - done)
-        weights = rng.multinomial(images, np.full(images, 1 / images), number).astype(np.int32)
-        for name, values in _differences(first, second, weights).items():
-            if name in differences:
-                differences[name].extend(values.tolist())
+    if resamples < 1 or num_images < 1:
+        raise ValueError(f'num_images and resamples must be 1 or more, got {num_images} and {resamples}.')
+    whole = _differences(first, second, np.ones((1, num_images), np.int32))
+    resampled = {name: [] for name, difference in whole.items() if not np.isnan(difference[0])}
+    rng = np.random.default_rng(seed)
+    for done in range(0, resamples, CHUNK):
+        size = min(CHUNK, resamples - done)
+        weights = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size).astype(np.int32)
+        values = _differences(first, second, weights)
+        for name, own in resampled.items():
+            own.extend(values[name].tolist())
         if progress is not None:
-            progress(done + number, resamples)
-    tail = 50 * (1 - LEVEL)
+            progress(done + size, resamples)
+    tail = 50 * (1 - LEVEL)  # percent
     return {name: Interval(float(whole[name][0]), *np.nanpercentile(values, [tail, 100 - tail]).tolist(), resamples,
-                           seed) for name, values in differences.items()}
+                           seed) for name, values in resampled.items()}
 
 
-def _differences(first, second, weights):
+def _differences(first: Metrics, second: Metrics, weights: np.ndarray) -> dict[str, np.ndarray]:
     before, after = first(weights), second(weights)
     return {name: after[name] - before[name] for name in before}

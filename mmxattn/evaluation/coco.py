@@ -1,17 +1,18 @@
-"""The official COCO evaluation of boxes: pycocotools, from plain dicts and without what it prints.
+"""COCO box metrics computed by pycocotools from plain dicts, without its printed output.
 
 Ground truth is a dict of ``images`` (id, width, height), ``categories`` (id, name) and ``annotations`` (id from 1,
 image_id, category_id, bbox as x, y, width, height in pixels, area, iscrowd). Results are dicts of image_id,
-category_id, bbox and score. IoU 0.50 to 0.95, at most 100 detections an image and class, 101 recall points.
+category_id, bbox and score. Metrics use IoU 0.50 to 0.95, 100 detections per image and class, and 101 recall points.
 """
 import io
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-METRICS = {  # name -> curve, IoU (None: all ten), size of the objects
+METRICS = {  # name -> curve, IoU threshold (None for the mean over all), object size
     'AP': ('precision', None, 'all'),
     'AP50': ('precision', 0.5, 'all'),
     'AP75': ('precision', 0.75, 'all'),
@@ -25,40 +26,36 @@ METRICS = {  # name -> curve, IoU (None: all ten), size of the objects
 }
 
 
-def check(ground_truth, results):
-    """Raise ValueError if a result is on an image or of a class that the ground truth has not."""
-    for key, kind in (('image_id', 'images'), ('category_id', 'categories')):
-        known = {entry['id'] for entry in ground_truth[kind]}
-        strange = next((result[key] for result in results if result[key] not in known), None)
-        if strange is not None:
-            raise ValueError(f'A result has {key}={strange!r}, which is not among the {len(known)} {kind} of the '
-                             f'ground truth: give results of the same data set.')
+def match_detections(
+    ground_truth: dict,
+    results: Sequence[dict],
+    ious: Sequence[float] | None = None,
+    max_detections: int = 100,
+    by_size: bool = True,
+) -> COCOeval:
+    """Match detections with objects in each image and class, as pycocotools does.
 
-
-def match(ground_truth, results, ious=None, max_detections=100, by_size=True):
-    """Match detections with objects, image by image and class by class.
-
-    pycocotools' rule: detections choose in the order of their scores; each takes the object of its class with the
-    highest IoU among those not taken yet, if that IoU reaches the threshold. What fits only a crowd, or an object
-    outside the size range, counts neither as right nor as wrong.
+    In the order of their scores, detections are matched with the unmatched object of their class that has the highest
+    IoU, if it reaches the threshold. Detections that match only a crowd, or an object outside of the size range, are
+    ignored.
 
     Args:
-        ground_truth (dict): COCO-style, see above.
-        results (list[dict]): COCO-style, see above.
-        ious (list[float], optional): IoU thresholds; COCO's ten by default.
-        max_detections (int): Of an image and class; the best scores stay.
-        by_size (bool): Also among the small, the medium and the large objects by themselves.
+        ground_truth: COCO-style ground truth.
+        results: COCO-style results.
+        ious: IoU thresholds. Defaults to the ten thresholds of COCO.
+        max_detections: Maximum number of detections per image and class; the highest scores are kept.
+        by_size: Whether to also match small, medium and large objects separately.
 
     Returns:
-        pycocotools.cocoeval.COCOeval: Matched, not accumulated.
+        The evaluation, matched but not accumulated.
 
     Raises:
-        ValueError: A result is on an image or of a class that the ground truth has not.
+        ValueError: If a result has an image or category that is not in the ground truth.
     """
-    check(ground_truth, results)
+    _check_ids(ground_truth, results)
     with redirect_stdout(io.StringIO()):
-        objects = _indexed(ground_truth, ground_truth['annotations'])
-        detections = _indexed(ground_truth, [_detection(number, result) for number, result in enumerate(results, 1)])
+        objects = _to_coco(ground_truth, ground_truth['annotations'])
+        detections = _to_coco(ground_truth, [_to_annotation(index, result) for index, result in enumerate(results, 1)])
         evaluation = COCOeval(objects, detections, 'bbox')
         evaluation.params.maxDets = [max_detections]
         if ious is not None:
@@ -70,99 +67,110 @@ def match(ground_truth, results, ious=None, max_detections=100, by_size=True):
     return evaluation
 
 
-def matched(evaluation):
-    """pycocotools' records of the matches over all sizes, one a class and image in which there is anything.
+def iter_matches(evaluation: COCOeval, size: str = 'all') -> Iterator[tuple[int, int, dict]]:
+    """Iterate over the matches of each class and image that has detections or objects.
 
     Args:
-        evaluation (COCOeval): Matched.
+        evaluation: Matched evaluation.
+        size: Object size, 'all', 'small', 'medium' or 'large'.
 
     Yields:
-        tuple[int, dict]: Position of the class, and its record: ``dtIds``, ``dtMatches``, ``dtIgnore``, ``gtIds``,
-        ``gtMatches``, ``gtIgnore`` and so on; matches and ``dtIgnore`` have a first axis of IoU thresholds.
+        Class index, image index, and pycocotools' record with ``dtIds``, ``dtScores``, ``dtMatches``, ``dtIgnore``,
+        ``gtIds``, ``gtMatches`` and ``gtIgnore``. The first axis of matches and ``dtIgnore`` are IoU thresholds.
     """
-    images, sizes = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
-    for index in range(len(evaluation.params.catIds)):
-        start = index * sizes * images  # the first of the sizes is 'all'
-        for record in filter(None, evaluation.evalImgs[start:start + images]):
-            yield index, record
+    params = evaluation.params
+    num_images, num_sizes = len(params.imgIds), len(params.areaRng)
+    for class_index in range(len(params.catIds)):
+        start = (class_index * num_sizes + params.areaRngLbl.index(size)) * num_images
+        for image_index, record in enumerate(evaluation.evalImgs[start:start + num_images]):
+            if record:
+                yield class_index, image_index, record
 
 
-def accumulate(evaluation):
-    """Compute precision and recall from the matches; returns the same object with its ``eval`` filled."""
+def accumulate(evaluation: COCOeval) -> COCOeval:
+    """Compute precision and recall of a matched evaluation in place, and return it."""
     with redirect_stdout(io.StringIO()):
         evaluation.accumulate()
     return evaluation
 
 
-def coco_metrics(evaluation):
-    """The metrics of METRICS over all classes.
+def coco_metrics(evaluation: COCOeval) -> dict[str, float | None]:
+    """Compute ``METRICS`` over all classes.
 
     Args:
-        evaluation (COCOeval): Accumulated.
+        evaluation: Accumulated evaluation.
 
     Returns:
-        dict[str, float | None]: 0 to 1; None where there is no object of that size.
+        Metrics from 0 to 1; None if there is no object of the size.
     """
     return {name: _mean(_curve(evaluation, name)) for name in METRICS}
 
 
-def coco_per_class(evaluation):
-    """The metrics of METRICS and the number of objects, for each class.
+def coco_metrics_per_class(evaluation: COCOeval) -> dict[str, dict | None]:
+    """Compute ``METRICS`` and the number of objects of each class.
 
     Args:
-        evaluation (COCOeval): Accumulated.
+        evaluation: Accumulated evaluation.
 
     Returns:
-        dict[str, dict | None]: By the class's name; None for a class without objects.
+        Metrics and ``instances`` by class name; None for classes without objects.
     """
     names = {category['id']: category['name'] for category in evaluation.cocoGt.dataset['categories']}
     classes = {}
     for index, category in enumerate(evaluation.params.catIds):
-        ids = evaluation.cocoGt.getAnnIds(catIds=[category], iscrowd=False)
+        objects = evaluation.cocoGt.getAnnIds(catIds=[category], iscrowd=False)
         values = {name: _mean(_curve(evaluation, name)[..., index]) for name in METRICS}
-        classes[names[category]] = dict(values, instances=len(ids)) if ids else None
+        classes[names[category]] = {**values, 'instances': len(objects)} if objects else None
     return classes
 
 
-def precision_curve(evaluation, iou):
-    """Precision at 101 recall points, the mean over the classes that have objects.
+def precision_curve(evaluation: COCOeval, iou: float) -> list[float]:
+    """Average the precision at each recall over the classes that have objects.
 
     Args:
-        evaluation (COCOeval): Accumulated.
-        iou (float): One of its IoU thresholds.
+        evaluation: Accumulated evaluation.
+        iou: One of its IoU thresholds.
 
     Returns:
-        list[float]: Precision at recall 0, 0.01 ... 1; empty where no class has an object.
+        Precision at recall 0, 0.01, ..., 1; empty if there are no objects.
     """
-    threshold = _index_of_iou(evaluation, iou)
-    precision = evaluation.eval['precision'][threshold, :, :, 0, 0]  # (101, classes)
+    precision = evaluation.eval['precision'][_iou_index(evaluation, iou), :, :, 0, 0]  # (101, classes)
     known = precision[:, precision[0] > -1]
     return known.mean(1).tolist() if known.size else []
 
 
-def _indexed(ground_truth, annotations):
+def _check_ids(ground_truth: dict, results: Sequence[dict]) -> None:
+    for key, kind in (('image_id', 'images'), ('category_id', 'categories')):
+        known = {entry['id'] for entry in ground_truth[kind]}
+        unknown = next((result[key] for result in results if result[key] not in known), None)
+        if unknown is not None:
+            raise ValueError(f'{key} of each result must be among the {len(known)} {kind} of the ground truth, got '
+                             f'{unknown!r}: give results of the same dataset.')
+
+
+def _to_coco(ground_truth: dict, annotations: Sequence[dict]) -> COCO:
     coco = COCO()
-    coco.dataset = dict(ground_truth, annotations=[dict(ann) for ann in annotations])  # pycocotools writes into them
+    coco.dataset = {**ground_truth, 'annotations': [dict(ann) for ann in annotations]}  # pycocotools modifies them
     coco.createIndex()
     return coco
 
 
-def _detection(number, result):
+def _to_annotation(index: int, result: dict) -> dict:
     width, height = result['bbox'][2:]
-    return dict(result, id=number, area=width * height, iscrowd=0)
+    return {**result, 'id': index, 'area': width * height, 'iscrowd': 0}
 
 
-def _index_of_iou(evaluation, iou):
+def _iou_index(evaluation: COCOeval, iou: float) -> int:
     return int(np.argmin(np.abs(np.asarray(evaluation.params.iouThrs) - iou)))
 
 
-def _curve(evaluation, name):
-    """What a metric is the mean of: (IoUs, recall points, classes), or (IoUs, classes) for recall."""
+def _curve(evaluation: COCOeval, name: str) -> np.ndarray:
+    """Return the values that a metric is the mean of: (IoUs, recalls, classes), or (IoUs, classes) for recall."""
     kind, iou, size = METRICS[name]
     values = evaluation.eval[kind][..., evaluation.params.areaRngLbl.index(size), 0]
-    return values if iou is None else values[[_index_of_iou(evaluation, iou)]]
+    return values if iou is None else values[[_iou_index(evaluation, iou)]]
 
 
-def _mean(values):
-    known = values[values > -1]  # pycocotools gives -1 where there is nothing to find
+def _mean(values: np.ndarray) -> float | None:
+    known = values[values > -1]  # pycocotools has -1 where there are no objects
     return float(known.mean()) if known.size else None

@@ -1,94 +1,99 @@
-"""What kind of mistakes a detector makes: the six types of TIDE (Bolya et al., ECCV 2020, Sections 2.2 and 2.3).
+"""Error types of detectors (TIDE, Bolya et al., ECCV 2020, Sections 2.2 and 2.3).
 
-A detection that is right about no object is the first of these that it fits:
+A wrong detection has the first type that applies:
 
-- localisation: its best object of its own class lies between background and foreground IoU;
-- classification: it overlaps an object of another class by the foreground IoU;
-- duplicate: it fits an object of its class that a better score has taken;
-- background: it overlaps every object by the background IoU at most;
-- both: what remains, which lies between the two IoU of an object of another class.
+- localization: the IoU with an object of its class is between the background and the foreground threshold;
+- classification: the IoU with an object of another class reaches the foreground threshold;
+- duplicate: a detection with a higher score is matched with the same object;
+- background: the IoU with every object is at most the background threshold;
+- both: otherwise, when the IoU with an object of another class is between the thresholds.
 
-Missed is an object that is not found and that no localisation or classification error is about.
+An object is missed if it is neither found nor the target of a localization or classification error.
 """
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask
+from pycocotools.cocoeval import COCOeval
 
-from .coco import match, matched
+from .coco import iter_matches, match_detections
 from .resampled_ap import Matches, precision_and_recall
 
-TYPES = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
-MENDED = ('classification', 'localisation')  # errors that are about an object
+DETECTION_ERRORS = ('classification', 'localization', 'both', 'duplicate', 'background')
+ERROR_TYPES = (*DETECTION_ERRORS, 'missed')
+ERRORS_WITH_TARGET = ('classification', 'localization')
 
 
 @dataclass
 class _Detections:
-    """The detections that count, as arrays: category, score, whether right, and ids."""
+    """Detections that are not ignored, as arrays: class index, score, whether correct, and id."""
 
-    category: np.ndarray
+    class_index: np.ndarray
     score: np.ndarray
-    right: np.ndarray
-    ids: list
+    correct: np.ndarray
+    ids: list[int]
 
 
-def detection_errors(ground_truth, results, foreground=0.5, background=0.1):
-    """Count the errors of each type, and the AP at the foreground IoU that each type costs.
+def detection_errors(
+    ground_truth: dict, results: Sequence[dict], foreground: float = 0.5, background: float = 0.1
+) -> dict[str, dict]:
+    """Count the errors of each type, and the AP that each type costs.
 
-    All detections count whatever their score, at most 100 an image and class; those in crowds do not. An error's cost
-    is found by mending all errors of its type and no other: classification and localisation errors become right,
-    the best score of those about one object, if that object is not found already; all others of the type are left
-    out; missed objects are taken from the ground truth (a class with no other objects stays at 0).
+    Up to 100 detections per image and class count, whatever their score; those in crowds do not. The cost of a type is
+    the gain in AP when its errors are fixed: for classification and localization errors, the best detection of each
+    object that was not found becomes correct; other detections of the type are removed; missed objects are removed
+    from the ground truth. A class without any other objects keeps an AP of 0.
 
     Args:
-        ground_truth (dict): COCO-style, see :mod:`mmxattn.evaluation.coco`.
-        results (list[dict]): COCO-style.
-        foreground (float): IoU from which a detection finds its object.
-        background (float): IoU up to which a detection is off an object.
+        ground_truth: COCO-style ground truth, see :mod:`mmxattn.evaluation.coco`.
+        results: COCO-style results.
+        foreground: Minimum IoU of a correct detection.
+        background: Maximum IoU of a background detection.
 
     Returns:
-        dict[str, dict]: For each of TYPES ``count`` and ``ap_lost``, the AP gained by mending, 0 to 1.
+        For each of ``ERROR_TYPES``, a dict of ``count`` and ``ap_lost`` (0 to 1).
 
     Raises:
-        ValueError: Results of another data set.
+        ValueError: If the results are not of the same dataset.
     """
-    evaluation = match(ground_truth, results, [foreground], by_size=False)
-    detections, found = _outcome(evaluation)
+    evaluation = match_detections(ground_truth, results, [foreground], by_size=False)
+    detections, found = _collect(evaluation)
+    wrong = {key for key, correct in zip(detections.ids, detections.correct) if not correct}
+    errors = _classify(evaluation, wrong, foreground, background)
     objects = {ann['id']: ann for ann in evaluation.cocoGt.dataset['annotations'] if not ann['iscrowd']}
-    errors = _classify(evaluation, {key for key, right in zip(detections.ids, detections.right) if not right},
-                       foreground, background)
-    about = {target for kind in MENDED for target in errors[kind].values()}
-    missed = [key for key in objects if key not in found and key not in about]
-    numbers = _number_of_objects(evaluation, objects.values())
-    base = _mean_ap(detections, numbers, evaluation)
-    answer = {}
-    for kind in TYPES[:-1]:
-        mended = _mend(detections, errors[kind], objects, found, evaluation.params.catIds)
-        answer[kind] = dict(count=len(errors[kind]), ap_lost=_mean_ap(mended, numbers, evaluation) - base)
-    fewer = _number_of_objects(evaluation, (objects[key] for key in objects if key not in missed))
-    left = np.where(fewer > 0, fewer, numbers)
-    answer['missed'] = dict(count=len(missed), ap_lost=_mean_ap(detections, left, evaluation) - base)
-    return answer
+    num_objects = _count_objects(evaluation, objects.values())
+    base_ap = _mean_ap(detections, num_objects, evaluation)
+    summary = {}
+    for kind in DETECTION_ERRORS:
+        fixed = _fix(detections, errors[kind], objects, found, evaluation.params.catIds)
+        summary[kind] = {'count': len(errors[kind]), 'ap_lost': _mean_ap(fixed, num_objects, evaluation) - base_ap}
+    targets = {target for kind in ERRORS_WITH_TARGET for target in errors[kind].values()}
+    missed = set(objects) - found - targets
+    remaining = _count_objects(evaluation, (ann for key, ann in objects.items() if key not in missed))
+    remaining = np.where(remaining > 0, remaining, num_objects)
+    summary['missed'] = {'count': len(missed), 'ap_lost': _mean_ap(detections, remaining, evaluation) - base_ap}
+    return summary
 
 
-def _outcome(evaluation):
-    """The detections that count, and the ids of the objects that are found."""
-    category, score, right, ids, found = [], [], [], [], set()
-    for index, record in matched(evaluation):
-        for key, value, hit, ignored in zip(record['dtIds'], record['dtScores'], record['dtMatches'][0],
-                                            record['dtIgnore'][0]):
+def _collect(evaluation: COCOeval) -> tuple[_Detections, set[int]]:
+    """Return the detections that are not ignored and the ids of the objects that are found."""
+    entries, found = [], set()
+    for class_index, _, record in iter_matches(evaluation):
+        for key, score, match, ignored in zip(record['dtIds'], record['dtScores'], record['dtMatches'][0],
+                                              record['dtIgnore'][0]):
             if not ignored:
-                category.append(index)
-                score.append(value)
-                right.append(hit > 0)
-                ids.append(key)
-        found |= {key for key, hit in zip(record['gtIds'], record['gtMatches'][0]) if hit > 0}
-    return _Detections(np.array(category, int), np.array(score, float), np.array(right, bool), ids), found
+                entries.append((class_index, score, match > 0, key))
+        found |= {key for key, match in zip(record['gtIds'], record['gtMatches'][0]) if match > 0}
+    classes, scores, correct, ids = zip(*entries) if entries else ((), (), (), ())
+    return _Detections(np.array(classes, int), np.array(scores, float), np.array(correct, bool), list(ids)), found
 
 
-def _classify(evaluation, wrong, foreground, background):
-    """For each type of wrong detection: detection id -> id of the object that it is about (None: about none)."""
-    errors = {kind: {} for kind in TYPES[:-1]}
+def _classify(
+    evaluation: COCOeval, wrong: set[int], foreground: float, background: float
+) -> dict[str, dict[int, int | None]]:
+    """Map, for each error type, detection ids to the id of their target object, or None if there is none."""
+    errors = {kind: {} for kind in DETECTION_ERRORS}
     for image in evaluation.params.imgIds:
         detections = [ann for ann in evaluation.cocoDt.imgToAnns[image] if ann['id'] in wrong]
         objects = [ann for ann in evaluation.cocoGt.imgToAnns[image] if not ann['iscrowd']]
@@ -98,16 +103,16 @@ def _classify(evaluation, wrong, foreground, background):
         ious = mask.iou([ann['bbox'] for ann in detections], [ann['bbox'] for ann in objects], [0] * len(objects))
         same = np.equal.outer([ann['category_id'] for ann in detections], [ann['category_id'] for ann in objects])
         for detection, own, other in zip(detections, np.where(same, ious, 0), np.where(same, 0, ious)):
-            kind = _type(own.max(), other.max(), foreground, background)
-            best = dict(localisation=own, classification=other).get(kind)
+            kind = _error_type(own.max(), other.max(), foreground, background)
+            best = {'localization': own, 'classification': other}.get(kind)
             errors[kind][detection['id']] = None if best is None else objects[best.argmax()]['id']
     return errors
 
 
-def _type(own, other, foreground, background):
-    """The type of a wrong detection from its highest IoU with objects of its own class and of other classes."""
+def _error_type(own: float, other: float, foreground: float, background: float) -> str:
+    """Classify a wrong detection by its maximum IoU with objects of its own class and of other classes."""
     if background <= own < foreground:
-        return 'localisation'
+        return 'localization'
     if other >= foreground:
         return 'classification'
     if own >= foreground:
@@ -115,36 +120,38 @@ def _type(own, other, foreground, background):
     return 'background' if other <= background else 'both'
 
 
-def _mend(detections, errors, objects, found, categories):
-    """The detections once all errors of one type are put right or left out."""
-    position = {key: index for index, key in enumerate(detections.ids)}
-    best = {}
+def _fix(
+    detections: _Detections, errors: dict[int, int | None], objects: dict[int, dict], found: set[int],
+    category_ids: list[int]
+) -> _Detections:
+    """Return the detections with the errors of one type corrected or removed."""
+    index = {key: position for position, key in enumerate(detections.ids)}
+    best = {}  # target -> detection with the highest score
     for key, target in errors.items():
         if target is not None and target not in found:
-            baseline = best.setdefault(target, key)
-            best[target] = max(baseline, key, key=lambda one: detections.score[position[one]])
-    category, right = detections.category.copy(), detections.right.copy()
+            best[target] = max(best.get(target, key), key, key=lambda one: detections.score[index[one]])
+    class_index, correct = detections.class_index.copy(), detections.correct.copy()
     for target, key in best.items():
-        category[position[key]] = categories.index(objects[target]['category_id'])
-        right[position[key]] = True
-    mended = set(best.values())
-    kept = np.array([key not in errors or key in mended for key in detections.ids], bool)
-    return _Detections(category[kept], detections.score[kept], right[kept], None)
+        class_index[index[key]] = category_ids.index(objects[target]['category_id'])
+        correct[index[key]] = True
+    fixed = set(best.values())
+    kept = np.array([key not in errors or key in fixed for key in detections.ids], bool)
+    return _Detections(class_index[kept], detections.score[kept], correct[kept], [])
 
 
-def _number_of_objects(evaluation, objects):
-    """(classes,) number of objects."""
+def _count_objects(evaluation: COCOeval, objects: Iterable[dict]) -> np.ndarray:
+    """Return the number of objects of each class."""
     index = {key: position for position, key in enumerate(evaluation.params.catIds)}
     return np.bincount(np.array([index[ann['category_id']] for ann in objects], int), minlength=len(index))
 
 
-def _mean_ap(detections, numbers, evaluation):
-    """AP, the mean over the classes with objects; 0 where there is none."""
+def _mean_ap(detections: _Detections, num_objects: np.ndarray, evaluation: COCOeval) -> float:
+    """Return the mean AP of the classes with objects, or 0 if there is none."""
     order = np.argsort(-detections.score, kind='mergesort')
-    category, right = detections.category[order], detections.right[order]
-    values = [0.0]
-    for index in np.flatnonzero(numbers):
-        own = right[category == index]
-        matches = Matches(np.zeros(len(own), int), own[None], np.ones((1, len(own)), bool), numbers[[index]])
+    class_index, correct = detections.class_index[order], detections.correct[order]
+    values = []
+    for index in np.flatnonzero(num_objects):
+        own = correct[class_index == index]
+        matches = Matches(np.zeros(len(own), int), own[None], np.ones((1, len(own)), bool), num_objects[[index]])
         values.append(precision_and_recall(matches, np.ones((1, 1), int), evaluation.params.recThrs)[0, 0, 0])
-    return float(np.mean(values[1:] or values))
+    return float(np.mean(values)) if values else 0.0

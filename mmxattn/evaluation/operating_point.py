@@ -1,60 +1,66 @@
-"""A detector at one score threshold: what it finds, what it invents, what it misses (FINE, Table 5)."""
+"""True positives, false positives and false negatives at one score threshold (FINE, Table 5)."""
+from collections.abc import Sequence
+
 import numpy as np
+from pycocotools.cocoeval import COCOeval
 
-from .coco import match, matched
+from .coco import iter_matches, match_detections
 
-EVERY = 10**9  # detections of an image and class: nothing is cut off
+UNLIMITED = 10**9  # detections per image and class
 
 
-def operating_point(ground_truth, results, iou=0.5, score=0.5):
-    """Count right, wrong and missed detections at one score and one IoU.
+def operating_point(ground_truth: dict, results: Sequence[dict], iou: float = 0.5, score: float = 0.5) -> dict:
+    """Count correct, wrong and missed detections at one score and IoU threshold.
 
-    Matching is COCO's (see :func:`mmxattn.evaluation.coco.match`): greedy by score, within a class, one detection an
-    object. Crowds are no objects to find, and detections in them do not count.
+    Detections are matched as in :func:`mmxattn.evaluation.coco.match_detections`. Crowds are not objects, and
+    detections inside of them are ignored.
 
     Args:
-        ground_truth (dict): COCO-style.
-        results (list[dict]): COCO-style.
-        iou (float): A detection with at least this IoU finds its object.
-        score (float): Detections with a lower score are left out.
+        ground_truth: COCO-style ground truth.
+        results: COCO-style results.
+        iou: Minimum IoU of a detection with its object.
+        score: Minimum score of a detection.
 
     Returns:
-        dict: ``iou``, ``score``, ``overall`` (:func:`rates` of the sums over classes) and ``per_class`` (those of each
-        class, by name).
+        Dict of ``iou``, ``score``, ``overall`` (:func:`rates` of the sums over classes) and ``per_class`` (by name).
 
     Raises:
-        ValueError: Results of another data set.
+        ValueError: If the results are not of the same dataset.
     """
     kept = [result for result in results if result['score'] >= score]
-    evaluation = match(ground_truth, kept, [iou], EVERY, by_size=False)
+    evaluation = match_detections(ground_truth, kept, [iou], UNLIMITED, by_size=False)
     counts = _counts(evaluation)
     names = {category['id']: category['name'] for category in ground_truth['categories']}
-    per_class = {names[key]: rates(*counts[index].tolist()) for index, key in enumerate(evaluation.params.catIds)}
-    return dict(iou=iou, score=score, overall=rates(*counts.sum(0).tolist()), per_class=per_class)
+    per_class = {names[key]: rates(*own) for key, own in zip(evaluation.params.catIds, counts.tolist())}
+    return {'iou': iou, 'score': score, 'overall': rates(*counts.sum(0).tolist()), 'per_class': per_class}
 
 
-def rates(tp, fp, fn):
-    """Precision, recall and F1.
+def rates(tp: int, fp: int, fn: int) -> dict[str, int | float | None]:
+    """Compute precision, recall and F1.
 
     Args:
-        tp (int): Objects found.
-        fp (int): Detections of nothing.
-        fn (int): Objects missed.
+        tp: Number of true positives.
+        fp: Number of false positives.
+        fn: Number of false negatives.
 
     Returns:
-        dict: ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; a rate is None where it has nothing to divide.
+        Dict of ``tp``, ``fp``, ``fn``, ``precision``, ``recall`` and ``f1``; a rate is None if its denominator is 0.
     """
-    return dict(tp=tp, fp=fp, fn=fn,
-                precision=tp / (tp + fp) if tp + fp else None,
-                recall=tp / (tp + fn) if tp + fn else None,
-                f1=2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None)
+    return {
+        'tp': tp,
+        'fp': fp,
+        'fn': fn,
+        'precision': tp / (tp + fp) if tp + fp else None,
+        'recall': tp / (tp + fn) if tp + fn else None,
+        'f1': 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
+    }
 
 
-def _counts(evaluation):
-    """(classes, 3): tp, fp, fn."""
+def _counts(evaluation: COCOeval) -> np.ndarray:
+    """Return tp, fp and fn of each class, int of shape (classes, 3)."""
     counts = np.zeros((len(evaluation.params.catIds), 3), int)
-    for index, record in matched(evaluation):
-        hit, ignored = record['dtMatches'][0] > 0, record['dtIgnore'][0].astype(bool)
+    for class_index, _, record in iter_matches(evaluation):
+        matched, counted = record['dtMatches'][0] > 0, ~record['dtIgnore'][0].astype(bool)
         missed = (record['gtMatches'][0] == 0) & (record['gtIgnore'] == 0)
-        counts[index] += np.sum(hit & ~ignored), np.sum(~hit & ~ignored), np.sum(missed)
+        counts[class_index] += np.sum(matched & counted), np.sum(~matched & counted), np.sum(missed)
     return counts

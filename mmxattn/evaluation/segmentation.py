@@ -1,67 +1,75 @@
-"""mIoU from counts of each image, so that images can be drawn again (mmseg's IoUMetric keeps sums only)."""
+"""Segmentation metrics from the pixel counts of each image, so that images can be resampled.
+
+mmsegmentation's IoUMetric keeps only sums over images.
+"""
+from collections.abc import Sequence
+
 import numpy as np
 
-AREAS = ('intersection', 'union', 'prediction', 'label')
+AREAS = ('intersection', 'union', 'prediction', 'target')
 
 
-def image_areas(prediction, label, num_classes, ignore_index=255):
-    """Count the pixels of each class in one image, as mmseg's ``IoUMetric.intersect_and_union`` does.
+def image_areas(prediction: np.ndarray, target: np.ndarray, num_classes: int, ignore_index: int = 255) -> np.ndarray:
+    """Count the pixels of each class in one image, as ``IoUMetric.intersect_and_union`` does.
 
     Args:
-        prediction (np.ndarray): (H, W) predicted classes.
-        label (np.ndarray): (H, W) true classes.
-        num_classes (int): Number of classes; other labels belong to none.
-        ignore_index (int): True pixels of this value are left out.
+        prediction: Predicted classes of shape (H, W).
+        target: True classes of shape (H, W).
+        num_classes: Number of classes. Other values belong to no class.
+        ignore_index: Value of target pixels to ignore.
 
     Returns:
-        np.ndarray: (4, num_classes) int64 in the order of ``AREAS``, in pixels.
+        Pixels of each class in the order of ``AREAS``; int64 of shape (4, num_classes).
     """
-    known = label != ignore_index
-    prediction, label = prediction[known], label[known]
+    known = target != ignore_index
+    prediction, target = prediction[known], target[known]
 
-    def count(pixels):
+    def count(pixels: np.ndarray) -> np.ndarray:
         inside = pixels[(pixels >= 0) & (pixels < num_classes)].astype(np.int64)
         return np.bincount(inside, minlength=num_classes)
 
-    intersection, predicted, true = count(label[prediction == label]), count(prediction), count(label)
+    intersection, predicted, true = count(target[prediction == target]), count(prediction), count(target)
     return np.stack((intersection, predicted + true - intersection, predicted, true))
 
 
-def class_metrics(areas):
-    """IoU and accuracy of each class.
+def class_metrics(areas: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute IoU and accuracy of each class.
 
     Args:
-        areas (np.ndarray): (..., 4, classes), sums over images of :func:`image_areas`.
+        areas: Sums of :func:`image_areas` over images; shape (..., 4, classes).
 
     Returns:
-        dict[str, np.ndarray]: ``IoU`` and ``Acc``, (..., classes) in percent; NaN for a class that is absent.
+        ``IoU`` and ``Acc`` in percent, of shape (..., classes); NaN for absent classes.
     """
-    intersection, union, _, label = np.moveaxis(np.asarray(areas, float), -2, 0)
+    intersection, union, _, target = np.moveaxis(np.asarray(areas, float), -2, 0)
     with np.errstate(invalid='ignore', divide='ignore'):
-        return dict(IoU=100 * intersection / union, Acc=100 * intersection / label)
+        return {'IoU': 100 * intersection / union, 'Acc': 100 * intersection / target}
 
 
-def segmentation_metrics(areas, small=()):
-    """mIoU, aAcc, mAcc, and the mIoU of some classes.
+def segmentation_metrics(areas: np.ndarray, small_classes: Sequence[int] = ()) -> dict[str, np.ndarray]:
+    """Compute mIoU, aAcc, mAcc and mIoU@small.
 
     Args:
-        areas (np.ndarray): (..., 4, classes), sums over images of :func:`image_areas`.
-        small (Sequence[int]): The classes of mIoU@small.
+        areas: Sums of :func:`image_areas` over images; shape (..., 4, classes).
+        small_classes: Classes of mIoU@small.
 
     Returns:
-        dict[str, np.ndarray]: ``mIoU``, ``aAcc``, ``mAcc``, ``mIoU@small``, each (...) in percent; NaN where none of
-        its classes is there.
+        Metrics in percent by name, of shape (...); NaN if none of the classes is present.
     """
     areas = np.asarray(areas, float)
     classes = class_metrics(areas)
     with np.errstate(invalid='ignore', divide='ignore'):
         accuracy = 100 * areas[..., 0, :].sum(-1) / areas[..., 3, :].sum(-1)
-    return {'mIoU': _mean(classes['IoU']), 'aAcc': accuracy, 'mAcc': _mean(classes['Acc']),
-            'mIoU@small': _mean(classes['IoU'][..., list(small)])}
+    return {
+        'mIoU': _nanmean(classes['IoU']),
+        'aAcc': accuracy,
+        'mAcc': _nanmean(classes['Acc']),
+        'mIoU@small': _nanmean(classes['IoU'][..., list(small_classes)]),
+    }
 
 
-def _mean(values):
-    """The mean over the last axis without NaN; NaN where nothing else is there."""
+def _nanmean(values: np.ndarray) -> np.ndarray:
+    """Average over the last axis without NaN; unlike np.nanmean, do not warn if all values are NaN."""
     known = ~np.isnan(values)
     with np.errstate(invalid='ignore', divide='ignore'):
         return np.where(known, values, 0).sum(-1) / known.sum(-1)

@@ -1,75 +1,82 @@
-"""Which classes are small: CLA's rule for mIoU@small.
+"""Classes of mIoU@small (CLA, Section IV).
 
-CLA, Section IV: "small" are the classes of which more than 60% of the instances in the validation set are smaller than
-32 x 32 pixels. The paper does not say how it told instances apart. Where annotations have instances, they are counted;
-label maps have none, and there each 8-connected component of a class counts as one. Touching objects of a class then
-are one instance, an object that another one divides is several, and a background with holes in it has many small
-components: read the list before you read the number.
+A class is small if more than 60% of its instances in the validation set are smaller than 32x32 pixels. The paper does
+not define instances. They are counted where annotations have them; in label maps, each 8-connected component of a class
+counts as one. Then touching objects of a class are one instance, an object that is split by another one is several, and
+a background with holes has many small components, so check the list of classes before you rely on the metric.
 """
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from scipy import ndimage
 
 AREA = 32 * 32  # pixels
 SHARE = 0.6
-EIGHT_NEIGHBOURS = np.ones((3, 3), int)
+EIGHT_NEIGHBORS = np.ones((3, 3), int)
 
 
-def small_classes(label_maps, num_classes, ignore_index=255, area=AREA, share=SHARE):
-    """The classes most of whose connected components are small.
+def small_classes(
+    label_maps: Iterable[np.ndarray],
+    num_classes: int,
+    ignore_index: int = 255,
+    area: int = AREA,
+    share: float = SHARE,
+) -> list[int]:
+    """Return the classes whose connected components are mostly small.
 
     Args:
-        label_maps (Iterable[np.ndarray]): (H, W) class of each pixel.
-        num_classes (int): Number of classes; other labels belong to none.
-        ignore_index (int): Pixels of this value belong to none.
-        area (int): Components of fewer pixels are small.
-        share (float): More than this share of a class's components have to be small.
+        label_maps: Label maps of shape (H, W).
+        num_classes: Number of classes. Other values belong to no class.
+        ignore_index: Value of pixels to ignore.
+        area: Components with fewer pixels are small.
+        share: A class is small if more than this share of its components is small.
 
     Returns:
-        list[int]: The classes, ascending.
+        Small classes in ascending order.
     """
     counts = np.zeros((2, num_classes), int)
     for label_map in label_maps:
         counts += count_components(label_map, num_classes, ignore_index, area)
-    return small_of_counts(counts, share)
+    return select_small_classes(counts, share)
 
 
-def count_components(label_map, num_classes, ignore_index=255, area=AREA):
+def count_components(label_map: np.ndarray, num_classes: int, ignore_index: int = 255, area: int = AREA) -> np.ndarray:
     """Count the 8-connected components of each class in one label map.
 
     Args:
-        label_map (np.ndarray): (H, W) class of each pixel.
-        num_classes (int): Number of classes; other labels belong to none.
-        ignore_index (int): Pixels of this value belong to none.
-        area (int): Components of fewer pixels are small.
+        label_map: Label map of shape (H, W).
+        num_classes: Number of classes. Other values belong to no class.
+        ignore_index: Value of pixels to ignore.
+        area: Components with fewer pixels are small.
 
     Returns:
-        np.ndarray: (2, num_classes) int64: all components, and the small ones.
+        Numbers of all and of small components; int64 of shape (2, num_classes).
     """
     counts = np.zeros((2, num_classes), int)
     label_map = label_map.astype(np.int32)
     inside = (label_map >= 0) & (label_map < num_classes) & (label_map != ignore_index)
-    boxes = ndimage.find_objects(np.where(inside, label_map + 1, 0))  # to find_objects 0 is "no class"
+    boxes = ndimage.find_objects(np.where(inside, label_map + 1, 0))  # 0 means "no object"
     for label, box in enumerate(boxes):
         if box is not None:
-            components, number = ndimage.label(label_map[box] == label, EIGHT_NEIGHBOURS)
+            components, number = ndimage.label(label_map[box] == label, EIGHT_NEIGHBORS)
             pixels = np.bincount(components.ravel(), minlength=number + 1)[1:]
             counts[:, label] = number, np.sum(pixels < area)
     return counts
 
 
-def count_annotations(ground_truth, classes, area=AREA):
-    """Count the instances of each class in COCO-style annotations; crowds are no instances.
+def count_instances(ground_truth: dict, classes: Sequence[str], area: int = AREA) -> np.ndarray:
+    """Count the instances of each class in COCO-style annotations, without crowds.
 
     Args:
-        ground_truth (dict): ``categories`` (id, name) and ``annotations`` (category_id, area in pixels, iscrowd).
-        classes (Sequence[str]): Names of the classes; other categories are left out.
-        area (int): Instances of fewer pixels are small.
+        ground_truth: Dict of ``categories`` (id, name) and ``annotations`` (category_id, area in pixels, iscrowd).
+        classes: Names of the classes. Other categories are ignored.
+        area: Instances with fewer pixels are small.
 
     Returns:
-        np.ndarray: (2, len(classes)) int64: all instances, and the small ones.
+        Numbers of all and of small instances; int64 of shape (2, len(classes)).
     """
-    position = {name: index for index, name in enumerate(classes)}
-    index = {category['id']: position.get(category['name']) for category in ground_truth['categories']}
+    class_index = {name: index for index, name in enumerate(classes)}
+    index = {category['id']: class_index.get(category['name']) for category in ground_truth['categories']}
     counts = np.zeros((2, len(classes)), int)
     for annotation in ground_truth['annotations']:
         label = index.get(annotation['category_id'])
@@ -78,15 +85,15 @@ def count_annotations(ground_truth, classes, area=AREA):
     return counts
 
 
-def small_of_counts(counts, share=SHARE):
-    """The classes more than ``share`` of whose instances are small.
+def select_small_classes(counts: np.ndarray, share: float = SHARE) -> list[int]:
+    """Return the classes whose instances are mostly small.
 
     Args:
-        counts (np.ndarray): (2, classes): all instances, and the small ones.
-        share (float): 0 to 1.
+        counts: Numbers of all and of small instances; shape (2, classes).
+        share: A class is small if more than this share of its instances is small.
 
     Returns:
-        list[int]: The classes, ascending; one without instances is not small.
+        Small classes in ascending order, without those that have no instances.
     """
-    every, small = counts
-    return np.flatnonzero(small > share * every).tolist()
+    total, small = counts
+    return np.flatnonzero(small > share * total).tolist()

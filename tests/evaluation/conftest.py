@@ -4,7 +4,7 @@ import pytest
 
 @pytest.fixture
 def scene():
-    """Ground truth and results from boxes (image, class, x, y, width, height), results with a score behind."""
+    """Create ground truth and results from boxes (image, class, x, y, width, height[, score])."""
 
     def write(boxes, detections=(), images=1, classes=2, crowds=()):
         annotations = [dict(image_id=image, category_id=category, bbox=list(map(float, box)), iscrowd=crowd,
@@ -21,7 +21,7 @@ def scene():
 
 @pytest.fixture
 def random_scene(scene):
-    """A scene from a seed: objects of all sizes, a few crowds; found well or badly, twice, as another class, not."""
+    """Create a random scene with objects of all sizes, crowds, and detections of all error types."""
 
     def write(seed, images=12, classes=4, spread=0.15):
         rng = np.random.RandomState(seed)
@@ -30,7 +30,7 @@ def random_scene(scene):
             for _ in range(rng.randint(0, 6)):
                 side = rng.choice([12, 50, 150])
                 box = np.array([*rng.uniform(0, 200, 2), *rng.uniform(0.7, 1.3, 2) * side])
-                category = rng.randint(1, classes)  # nothing is of the last class
+                category = rng.randint(1, classes)  # the last class has no objects
                 (crowds if rng.rand() < 0.1 else boxes).append((image, category, *box))
                 for _ in range(rng.choice([0, 1, 1, 2])):
                     moved = box + rng.normal(0, spread, 4) * side
