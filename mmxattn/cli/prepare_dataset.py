@@ -1,69 +1,72 @@
-"""Make a data set ready for the recipes: `mim run mmxattn prepare_dataset`, or `python tools/prepare_dataset.py`."""
+"""Convert a dataset: `mim run mmxattn prepare_dataset DATASET` or `python tools/prepare_dataset.py DATASET`."""
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from mmxattn.utils.toolboxes import require
+from ..utils.toolboxes import require
 
-require('This tool', 'mmengine', 'mmcv')
-from mmxattn.datasets.converters import CONVERSIONS  # noqa: E402
-from mmxattn.datasets.sources import SOURCES  # noqa: E402
+require('prepare_dataset', 'mmengine', 'mmcv')
+from ..datasets.converters import CONVERTERS  # noqa: E402
+from ..datasets.sources import SOURCES  # noqa: E402
+from .errors import rerun_command, run_cli  # noqa: E402
 
-from .errors import run_to_the_end, same_command  # noqa: E402  (after the sentence that says what is missing)
+__all__ = ['main']
 
 DESCRIPTION = """\
-Turn a data set, as its makers hand it out, into what the recipes read.
+Convert a dataset from its official layout to the layout that the configs read.
 
-Images stay where they are and are linked to; the makers' annotations are left as they are, and new files are written
-beside them. What is ready already is kept, so that an interrupted call is just repeated.
+Images are linked, not copied. The official annotations are not changed; new files are written next to them. Splits that
+have been converted are skipped, so an interrupted conversion can be repeated.
 """
 EXAMPLES = """\
 examples:
-  unpacked somewhere, for recipes that are run in this folder:
+  unpacked in another folder:
     %(prog)s visdrone --source /datasets/visdrone
 
-  unpacked to where the recipes look for it:
+  unpacked in the folder that the configs read:
     %(prog)s cityscapes
 """
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
+    datasets = ''.join(f'  {source.name:<12}{source.folder}\n{"":<14}{source.url}\n{"":<14}{source.terms}\n'
+                       for source in SOURCES.values())
     parser = argparse.ArgumentParser(
         prog='mim run mmxattn prepare_dataset', description=DESCRIPTION,
-        epilog=EXAMPLES + '\ndata sets, their folders and where to get them:\n' + ''.join(
-            f'  {source.name:<12}{source.folder}\n{"":<14}{source.address}\n{"":<14}{source.terms}\n'
-            for source in SOURCES.values()),
+        epilog=f'{EXAMPLES}\ndatasets, their folders and download pages:\n{datasets}',
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dataset', nargs='?', choices=SOURCES, metavar='DATASET', help=', '.join(SOURCES))
     parser.add_argument('--source', type=Path, metavar='FOLDER',
-                        help='the folder that the archives were unpacked in (default: the target)')
+                        help='folder of the unpacked archives (default: the target)')
     parser.add_argument('--target', type=Path, metavar='FOLDER',
-                        help='the data_root of the recipes (default: theirs, as listed below)')
-    parser.add_argument('--overwrite', action='store_true', help='make anew what is ready already')
+                        help='data_root of the configs (default: see the list below)')
+    parser.add_argument('--overwrite', action='store_true', help='convert again')
     args = parser.parse_args()
-    if not args.dataset:  # mim keeps --help from the tools of packages that are not OpenMMLab's
+    if not args.dataset:  # `mim run` does not pass --help on
         parser.print_help()
         sys.exit()
     return args
 
 
-def main():
+def main() -> None:
     args = parse_args()
-    run_to_the_end(lambda: run(args), f'To go on from here: {same_command()}')
+    run_cli(lambda: run(args), f'To continue, run: {rerun_command()}')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
+    """Convert the dataset and print the counts of each split."""
     target = args.target or Path(SOURCES[args.dataset].folder)
     source = args.source or target
     SOURCES[args.dataset].check(source)
-    for part in CONVERSIONS[args.dataset](source, target, args.overwrite):
-        print(f'{part.path}: {told(part.counts)}')
+    for split in CONVERTERS[args.dataset](source, target, args.overwrite):
+        print(f'{split.path}: {format_counts(split.counts)}')
 
 
-def told(counts):
-    """What a part holds, in words."""
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Format the counts of a split. A split without counts existed before."""
     if not any(counts.values()):
-        return 'ready already'
+        return 'exists'
     return ', '.join(f'{count:,} {what}' for what, count in counts.items() if count)
 
 

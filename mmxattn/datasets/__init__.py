@@ -1,25 +1,23 @@
-"""The embedded dataset and the papers' datasets, for mmdet and mmseg; each class only where its toolbox is there."""
+"""Datasets for mmdet and mmseg: digit scenes, and the papers' datasets as ``prepare_dataset`` converts them."""
 from ..registry import DATASETS
-from ..utils.toolboxes import installed, stand_in
-from . import stock
+from ..utils.toolboxes import installed, placeholder
+from .download_hints import add_mmdet_hints, add_mmpretrain_hints, add_mmseg_hints
 
 __all__ = []
 
-# `digit_scenes` is not imported here: `python -m` would then run it twice.
 if installed('mmdet'):
-    from .detection import DigitScenesDataset
-    from .prepared import ExDarkDataset, FLIRADASDataset, VisDroneDataset, VOCCocoDataset
+    from .detection import DigitScenesDataset, ExDarkDataset, FLIRADASDataset, VisDroneDataset, VOCCocoDataset
     __all__ += ['DigitScenesDataset', 'ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset']
-    stock.tell_of_mmdet()
+    add_mmdet_hints()
 else:
     for name in ('DigitScenesDataset', 'ExDarkDataset', 'FLIRADASDataset', 'VOCCocoDataset', 'VisDroneDataset'):
-        DATASETS.register_module(name=name, module=stand_in(name, 'mmdet'))
+        DATASETS.register_module(name=name, module=placeholder(name, 'mmdet'))
 
 if installed('mmseg'):
     from .segmentation import DigitScenesSegDataset
     __all__ += ['DigitScenesSegDataset']
-    stock.tell_of_mmseg()
+    add_mmseg_hints()
 else:
-    DATASETS.register_module(name='DigitScenesSegDataset', module=stand_in('DigitScenesSegDataset', 'mmseg'))
+    DATASETS.register_module(name='DigitScenesSegDataset', module=placeholder('DigitScenesSegDataset', 'mmseg'))
 
-stock.tell_of_mmpretrain()
+add_mmpretrain_hints()

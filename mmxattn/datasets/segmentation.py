@@ -1,49 +1,49 @@
 """Digit scenes for mmseg."""
+from collections.abc import Sequence
+from typing import Any
+
 from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
-from .digit_scenes.writer import CLASSES, PALETTE, check_split, write
+from .digit_scenes import CLASSES, PALETTE, check_split, write
+
+__all__ = ['DigitScenesSegDataset']
 
 
 @DATASETS.register_module()
 class DigitScenesSegDataset(BaseSegDataset):
     """Digit scenes as semantic segmentation: background and ten digits.
 
-    The data is written at construction where it is absent.
+    The images are generated when the dataset is first built.
 
     Args:
-        split (str): 'train' or 'test'.
-        scenes (dict, optional): Arguments of
-            :func:`mmxattn.datasets.digit_scenes.write`.
-        merge_digits (bool): Two classes, background and digit, instead of
-            eleven. Which digit it is takes a segmentor far longer to learn
-            than a detector, whose regions are aligned.
-        **kwargs: What BaseSegDataset takes besides its paths and classes.
+        split: ``'train'`` or ``'test'``.
+        scenes: Arguments of :func:`mmxattn.datasets.digit_scenes.write`.
+        merge_digits: Use two classes, background and digit, instead of eleven. A segmentor needs far longer than a
+            detector, which sees aligned regions, to learn to tell digits apart.
+        **kwargs: Arguments of BaseSegDataset, except paths and classes.
 
     Raises:
-        ValueError: An unknown split, or a scene argument outside its range.
+        ValueError: If the split is unknown or an argument in ``scenes`` is out of range.
     """
 
-    METAINFO = dict(
-        classes=('background', ) + CLASSES,
-        palette=[[0, 0, 0], *map(list, PALETTE)])
-    MERGED = dict(
-        classes=('background', 'digit'), palette=[[0, 0, 0], [255, 225, 25]])
+    METAINFO = dict(classes=('background', *CLASSES), palette=[[0, 0, 0], *map(list, PALETTE)])
+    MERGED = dict(classes=('background', 'digit'), palette=[[0, 0, 0], [255, 225, 25]])
 
-    def __init__(self, split, scenes=None, merge_digits=False, **kwargs):
+    def __init__(self, split: str, scenes: dict[str, Any] | None = None, merge_digits: bool = False,
+                 **kwargs: Any) -> None:
         check_split(split)
         super().__init__(
             data_root=write(**scenes or {}),
-            data_prefix=dict(
-                img_path=f'{split}/images', seg_map_path=f'{split}/labels'),
+            data_prefix=dict(img_path=f'{split}/images', seg_map_path=f'{split}/labels'),
             img_suffix='.png',
             seg_map_suffix='.png',
             metainfo=self.MERGED if merge_digits else None,
             **kwargs)
 
     @classmethod
-    def get_label_map(cls, new_classes=None):
-        """Label in the file -> label; mmseg's own can drop classes only."""
+    def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
+        """Map labels in the files to labels of ``new_classes``; mmseg's own version cannot merge classes."""
         if tuple(new_classes or ()) == cls.MERGED['classes']:
             return {label: min(label, 1) for label in range(11)}
         return super().get_label_map(new_classes)

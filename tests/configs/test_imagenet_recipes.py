@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
 
 import recipes
-from mmxattn.datasets.sources import IMAGENET, MissingData
+from mmxattn.datasets.sources import IMAGENET, DatasetNotFoundError
 from mmxattn.models.plugins.plugin import Plugin
 from mmxattn.registry import MODELS as MMXATTN
 
@@ -210,9 +210,9 @@ def test_missing_data_is_told_with_where_to_get_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     init_default_scope('mmpretrain')
     dataset = load(path_of('resnet50', 'stock')).train_dataloader.dataset
-    with pytest.raises(MissingData) as told:
+    with pytest.raises(DatasetNotFoundError) as told:
         DATASETS.build(dataset)
-    for words in ('data/imagenet/train is missing', IMAGENET.address, IMAGENET.terms, 'read it in data/imagenet'):
+    for words in ('data/imagenet/train does not exist', IMAGENET.url, IMAGENET.terms, 'read it from data/imagenet'):
         assert words in str(told.value)
     assert 'prepare_dataset' not in str(told.value)
     for folder in ('train', 'meta'):

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_datasets as made
 import pytest
+import synthetic_datasets as synthetic
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -42,16 +42,16 @@ def test_as_a_script_it_tells_its_use():
 def test_what_is_not_there_is_told_with_the_way_to_get_it(name, call):
     for arguments in ((), ('--source', 'nowhere')):
         sentence, output = call(name, *arguments)
-        assert 'is missing' in sentence and 'is to be had from http' in sentence and not output
+        assert 'does not exist' in sentence and 'Download the dataset from http' in sentence and not output
         assert f'mim run mmxattn prepare_dataset {name} --source' in sentence
 
 
 def test_counts_are_printed_and_a_second_call_has_nothing_to_do(call, tmp_path):
-    made.visdrone(tmp_path / 'unpacked')
+    synthetic.visdrone(tmp_path / 'unpacked')
     code, output = call('visdrone', '--source', 'unpacked')
     assert code == 0
     assert 'data/VisDrone2019-DET/annotations/instances_train.json: 3 images, 2 objects, 2 ignored regions' in output
-    assert '1 boxes cut at the border of their image' in output
+    assert '1 boxes clipped to their image' in output
     assert call('visdrone')[1].count('ready already') == 2
     assert call('visdrone', '--source', 'unpacked', '--target', 'elsewhere')[0] == 0
     assert (tmp_path / 'elsewhere/annotations/instances_val.json').is_file()
@@ -59,14 +59,14 @@ def test_counts_are_printed_and_a_second_call_has_nothing_to_do(call, tmp_path):
 
 
 def test_a_wrong_file_is_a_sentence(call, tmp_path):
-    made.visdrone(tmp_path / 'data/VisDrone2019-DET')
+    synthetic.visdrone(tmp_path / 'data/VisDrone2019-DET')
     (tmp_path / 'data/VisDrone2019-DET/VisDrone2019-DET-val/annotations/d.txt').write_text('1;2;3;4')
     sentence, output = call('visdrone')
-    assert "d.txt, line 1: '1;2;3;4' is not left,top" in sentence and 'instances_train.json: 3 images' in output
+    assert "d.txt, line 1: expected left,top" in sentence and 'instances_train.json: 3 images' in output
 
 
 def test_ctrl_c_keeps_what_is_ready(call, tmp_path, monkeypatch):
-    made.visdrone(tmp_path / 'data/VisDrone2019-DET')
+    synthetic.visdrone(tmp_path / 'data/VisDrone2019-DET')
     read, calls = Path.read_text, []
 
     def interrupted(path, *args, **kwargs):

@@ -1,8 +1,11 @@
-"""From the layout that a data set's makers hand out to the one that the recipes read, one file a data set."""
+"""Converters from the official layout of a dataset to the layout that the recipes read, one file per dataset."""
+from collections.abc import Callable, Iterator
+
 from . import cityscapes, exdark, flir, visdrone, voc
+from .coco import ConvertedSplit
 
-__all__ = ['CONVERSIONS']
+__all__ = ['CONVERTERS']
 
-# name -> function of (source folder, target folder, overwrite) that yields each part when it is ready
-CONVERSIONS = dict(visdrone=visdrone.prepare, exdark=exdark.prepare, flir=flir.prepare, voc=voc.prepare,
-                   cityscapes=cityscapes.prepare)
+# Each converter takes (source, target, overwrite) and yields the splits as they are written.
+CONVERTERS: dict[str, Callable[..., Iterator[ConvertedSplit]]] = dict(
+    visdrone=visdrone.convert, exdark=exdark.convert, flir=flir.convert, voc=voc.convert, cityscapes=cityscapes.convert)

@@ -1,110 +1,98 @@
-"""ExDark: text files of Piotr's toolbox (bbGt version 3), one an image, as COCO files of the makers' split.
+"""ExDark: convert annotations of Piotr's toolbox (bbGt version 3), one text file per image, to COCO files.
 
-``imageclasslist.txt`` names every image with its class, lighting, place and split (1 train, 2 val, 3 test). After its
-header a line of an annotation file is ``label left top width height occluded . . . . ignore angle``.
+``imageclasslist.txt`` lists the class, lighting, place and split (1 train, 2 val, 3 test) of each image. A line of an
+annotation file is ``label left top width height occluded . . . . ignore angle``.
 """
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from ..sources import EXDARK
-from .coco import CocoFile, Part, write_split
-from .layout import link, progress, table_lines
+from .coco import Annotation, CocoBuilder, ConvertedSplit, write_split
+from .common import link_folder, parse_lines, progress_bar
 
-__all__ = ['CLASSES', 'prepare']
+__all__ = ['CLASSES', 'convert']
 
 CLASSES = ('Bicycle', 'Boat', 'Bottle', 'Bus', 'Car', 'Cat', 'Chair', 'Cup', 'Dog', 'Motorbike', 'People', 'Table')
+LABELS = {name.lower(): name for name in CLASSES}
 SPLITS = {1: 'train', 2: 'val', 3: 'test'}
-IMAGES, ANNOTATIONS = ('ExDark', ), ('ExDark_Annno', 'ExDark_Anno')  # the archive's own spelling first
+IMAGES, ANNOTATIONS = ('ExDark', ), ('ExDark_Annno', 'ExDark_Anno')  # the spelling in the archive comes first
 LISTS = ('imageclasslist.txt', 'Groundtruth/imageclasslist.txt')
-IGNORE = 10  # column, where there are so many
+IGNORE_COLUMN = 9  # optional
 
 
-def prepare(source: Path, target: Path, overwrite: bool = False) -> Iterator[Part]:
-    """Write ``annotations/instances_{train,val,test}.json`` below ``target`` and link the images there.
+def convert(source: Path, target: Path, overwrite: bool = False) -> Iterator[ConvertedSplit]:
+    """Write ``annotations/instances_{train,val,test}.json`` to ``target`` and link the images.
 
     Args:
-        source: folder with ``ExDark/CLASS/IMAGE``, ``ExDark_Annno/CLASS/IMAGE.txt`` and ``imageclasslist.txt``.
-        target: folder that the recipes read; may be ``source``.
-        overwrite: make what is there anew.
+        source: Folder with ``ExDark/CLASS/IMAGE``, ``ExDark_Annno/CLASS/IMAGE.txt`` and ``imageclasslist.txt``.
+        target: Folder that the recipes read; may be ``source``.
+        overwrite: Replace existing files.
 
     Yields:
-        The splits, each when it is written.
+        The splits as they are written.
 
     Raises:
-        MissingData: one of the three is not there.
-        ValueError: a line that is not as above, or a class that is none of the twelve.
+        DatasetNotFoundError: If a file or folder in ``source`` is missing.
+        ValueError: If a line of an annotation file or of the image list is malformed.
     """
-    images, annotations, table = (first_of(source, names) for names in (IMAGES, ANNOTATIONS, LISTS))
-    listed = list(read_list(table))
-    link(images, target / 'ExDark')
+    images, annotations, image_list = (_find(source, names) for names in (IMAGES, ANNOTATIONS, LISTS))
+    listed = list(_read_image_list(image_list))
+    link_folder(images, target / 'ExDark')
     for key, split in SPLITS.items():
-        names = [(name, label) for name, label, its_key in listed if its_key == key]
+        names = [(name, label) for name, label, image_split in listed if image_split == key]
         yield write_split(target / 'annotations' / f'instances_{split}.json', CLASSES,
-                          partial(fill, images, annotations, names, split), overwrite)
+                          partial(_fill, images, annotations, names, split), overwrite)
 
 
-def first_of(source: Path, names: tuple[str, ...]) -> Path:
-    """The one of several spellings that is there."""
+def _find(source: Path, names: tuple[str, ...]) -> Path:
+    """Find the first existing path of several spellings."""
     for name in names:
         if (source / name).exists():
             return source / name
-    raise EXDARK.missing(source / names[0])
+    raise EXDARK.not_found(source / names[0])
 
 
-def fill(images: Path, annotations: Path, names: list[tuple[str, str]], split: str, coco: CocoFile) -> None:
-    """Put one split into a COCO file."""
-    found, texts = files_by_name(images, ''), files_by_name(annotations, '.txt')
-    for name, label in progress(names, f'ExDark {split}'):
+def _fill(images: Path, annotations: Path, names: list[tuple[str, str]], split: str, coco: CocoBuilder) -> None:
+    image_files, annotation_files = _files_by_name(images), _files_by_name(annotations, '.txt')
+    for name, label in progress_bar(names, f'ExDark {split}'):
         key = (label.lower(), name.lower())
-        if key not in texts:
-            coco.leave_out('images without an annotation file')
+        if key not in annotation_files:
+            coco.skip('images without annotation file')
             continue
-        objects = list(read(texts[key]))
-        path = found.get(key)
-        image = coco.add_image(path, path.relative_to(images).as_posix() if path else name)
-        if image is None:
-            continue
-        for name_of_class, box, ignored in objects:
-            coco.add_object(image, name_of_class, box, ignored)
+        path = image_files.get(key)
+        relative = path.relative_to(images).as_posix() if path else name
+        coco.add_annotated_image(path, relative, _read_annotations(annotation_files[key]))
 
 
-def files_by_name(folder: Path, suffix: str) -> dict[tuple[str, str], Path]:
-    """The files of the class folders, by folder and name without ``suffix`` in lower case: the list differs in case."""
+def _files_by_name(folder: Path, suffix: str = '') -> dict[tuple[str, str], Path]:
+    """Map (class folder, name without suffix) to files, in lower case, since the case in the list differs."""
     return {(path.parent.name.lower(), path.name.lower().removesuffix(suffix)): path for path in folder.glob('*/*')}
 
 
-def read_list(file: Path) -> Iterator[tuple[str, str, int]]:
-    """The images of ``imageclasslist.txt``: name, class, split (1 to 3)."""
-    for number, line in table_lines(file):
-        fields = line.split()
-        if number == 1 and not fields[-1].isdigit():
-            continue  # the names of the columns
-        try:
-            label, split = CLASSES[int(fields[1]) - 1], int(fields[-1])
-            if len(fields) != 5 or int(fields[1]) < 1 or split not in SPLITS:
-                raise ValueError
-        except (ValueError, IndexError):
-            raise ValueError(f'{file}, line {number}: {line!r} is not an image name, a class from 1 to 12, a lighting, '
-                             'a place and a split from 1 to 3.') from None
-        yield fields[0], label, split
+def _read_image_list(file: Path) -> Iterator[tuple[str, str, int]]:
+    """Read name, class and split of each image from ``imageclasslist.txt``."""
+
+    def parse(line: str) -> tuple[str, str, int]:
+        name, label, _, _, split = line.split()
+        if int(label) < 1 or int(split) not in SPLITS:
+            raise ValueError
+        return name, CLASSES[int(label) - 1], int(split)
+
+    return parse_lines(file, parse, 'an image name, a class from 1 to 12, a lighting, a place and a split from 1 to 3',
+                       is_header=lambda number, line: number == 1 and not line.split()[-1].isdigit())
 
 
-def read(file: Path) -> Iterator[tuple]:
-    """The objects of an annotation file: class, box, whether it is to be ignored. An empty file has none."""
-    names = {name.lower(): name for name in CLASSES}
-    for number, line in table_lines(file):
-        if line.startswith('%'):
-            if 'bbGt version=3' not in line:
-                raise ValueError(f"{file}, line {number}: {line!r} is not the header '% bbGt version=3'.")
-            continue
+def _read_annotations(file: Path) -> Iterator[Annotation]:
+    """Read the annotations of an image. An empty file has none."""
+
+    def parse(line: str) -> Annotation:
         label, *numbers = line.split()
-        try:
-            box = tuple(float(field) for field in numbers[:4])
-            ignored = bool(int(numbers[IGNORE - 1])) if len(numbers) >= IGNORE else False
-            if len(box) != 4 or label.lower() not in names:
-                raise ValueError
-        except ValueError:
-            raise ValueError(f'{file}, line {number}: {line!r} is not one of {", ".join(CLASSES)}, then left, top, '
-                             'width and height in numbers.') from None
-        yield names[label.lower()], box, ignored
+        left, top, width, height = map(float, numbers[:4])
+        if label.lower() not in LABELS:
+            raise ValueError
+        ignored = len(numbers) > IGNORE_COLUMN and bool(int(numbers[IGNORE_COLUMN]))
+        return Annotation(LABELS[label.lower()], (left, top, width, height), ignored)
+
+    return parse_lines(file, parse, f"the header '% bbGt version=3' or one of {', '.join(CLASSES)} with left, top, "
+                       'width and height', is_header=lambda number, line: line.startswith('% bbGt version=3'))

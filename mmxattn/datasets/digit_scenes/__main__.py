@@ -1,78 +1,69 @@
-"""Digit scenes, the embedded dataset: write it, find it, look at it.
-
-Handwritten digits (scikit-learn's, 8x8) from 8 to 128 pixels on textures, with
-overlap and distractors; train and test share no source image. Recipes make it
-by themselves; by hand::
-
-    python -m mmxattn.datasets.digit_scenes --sheet sheet.png
-
-Needs NumPy and scikit-learn, Pillow for the sheet, and nothing of OpenMMLab.
-"""
+"""Command line of the digit scenes: write the dataset and draw a contact sheet."""
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from .writer import CLASSES, data_root, write
+from ..extras import import_extra
+from .writer import CLASSES, write
 
-__all__ = ['CLASSES', 'contact_sheet', 'data_root', 'write']
 
-
-def contact_sheet(root, split='train', columns=6, rows=4, zoom=2):
-    """The first scenes side by side, boxes and classes drawn.
+def contact_sheet(root: str | Path, split: str = 'train', columns: int = 6, rows: int = 4, zoom: int = 2) -> Any:
+    """Draw the first scenes of a split with boxes and classes.
 
     Args:
-        root (str): Folder of a written dataset.
-        split (str): 'train' or 'test'.
-        columns (int): Scenes in a row.
-        rows (int): Rows.
-        zoom (int): Pixels of the sheet for a pixel of a scene.
+        root: Folder of the dataset.
+        split: ``'train'`` or ``'test'``.
+        columns: Number of columns.
+        rows: Number of rows.
+        zoom: Scale factor of a scene.
 
     Returns:
-        PIL.Image.Image: The sheet.
+        PIL image.
     """
-    from PIL import Image, ImageDraw
+    pil = import_extra('PIL.Image', 'Pillow', 'The contact sheet')
+    drawing = import_extra('PIL.ImageDraw', 'Pillow', 'The contact sheet')
     data = json.loads((Path(root) / f'{split}.json').read_text())
     side = data['images'][0]['width'] * zoom
-    sheet = Image.new('RGB', (columns * side, rows * side))
+    sheet = pil.new('RGB', (columns * side, rows * side))
     for index, info in enumerate(data['images'][:columns * rows]):
-        image = Image.open(Path(root) / split / 'images' / info['file_name'])
-        tile = image.resize((side, side), Image.Resampling.NEAREST)
-        pen = ImageDraw.Draw(tile)
-        for ann in data['annotations']:
-            if ann['image_id'] != info['id']:
+        image = pil.open(Path(root) / split / 'images' / info['file_name'])
+        tile = image.resize((side, side), pil.Resampling.NEAREST)
+        draw = drawing.Draw(tile)
+        for annotation in data['annotations']:
+            if annotation['image_id'] != info['id']:
                 continue
-            x, y, w, h = (zoom * value for value in ann['bbox'])
-            pen.rectangle((x, y, x + w - 1, y + h - 1), outline='red')
-            pen.text((x + 2, y), CLASSES[ann['category_id'] - 1], fill='red')
+            x, y, w, h = (zoom * value for value in annotation['bbox'])
+            draw.rectangle((x, y, x + w - 1, y + h - 1), outline='red')
+            draw.text((x + 2, y), CLASSES[annotation['category_id'] - 1], fill='red')
         sheet.paste(tile, (index % columns * side, index // columns * side))
     return sheet
 
 
-def main(argv=None):
-    """Command line; see ``--help``."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        argv: Arguments. Default: those of the process.
+    """
     parser = argparse.ArgumentParser(
         prog='python -m mmxattn.datasets.digit_scenes',
-        description='Write the digit scenes unless they are there, and print '
-        'their folder.')
+        description='Write the digit scenes, unless they exist, and print their folder.')
     parser.add_argument('--num-train', type=int, default=1000, metavar='N')
     parser.add_argument('--num-test', type=int, default=200, metavar='N')
     parser.add_argument('--size', type=int, default=160, metavar='PIXELS')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--cache', help='folder to write below (default: $MMXATTN_CACHE, else '
-        '~/.cache/mmxattn)')
-    parser.add_argument(
-        '--sheet', metavar='PNG', help='also draw the first scenes with boxes')
-    parser.add_argument('--split', choices=['train', 'test'], default='train',
-                        help='scenes of the sheet')
+    parser.add_argument('--cache', help='parent folder (default: $MMXATTN_CACHE, else ~/.cache/mmxattn)')
+    parser.add_argument('--sheet', metavar='PNG', help='also draw the first scenes with boxes')
+    parser.add_argument('--split', choices=['train', 'test'], default='train', help='split of the contact sheet')
     args = parser.parse_args(argv)
     try:
-        root = write(args.num_train, args.num_test, args.size, args.seed,
-                     args.cache)
-    except ValueError as error:
+        root = write(args.num_train, args.num_test, args.size, args.seed, args.cache)
+        if args.sheet:
+            contact_sheet(root, args.split).save(args.sheet)
+    except (ImportError, ValueError) as error:
         parser.error(str(error))
-    if args.sheet:
-        contact_sheet(root, args.split).save(args.sheet)
     print(root)
 
 

@@ -1,165 +1,167 @@
-"""One digit scene: real handwritten digits and distractors on a texture."""
+"""Compose one digit scene: handwritten digits and distractors on a texture."""
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import RandomState
 
-from .drawing import ONE, draw, ellipse, enlarge, stroke, texture
+from ..extras import import_extra
+from .drawing import ONE, draw_ellipse, draw_stroke, make_texture, randint, upsample
 
-EDGE, CORE = 2, 9  # ink (0..16) where a digit begins, and where it is solid
-# Heights [low, high) in pixels, widths [least, most) in percent of the height; a
-# digit comes out a little lower, 8 to 128 in all. Its mask fills about two thirds
-# of its box, so these give COCO's small (area < 32^2), medium and large (> 96^2).
+__all__ = ['MAX_SIZE', 'Digit', 'Scene', 'load_digits', 'render', 'split_sources']
+
+EDGE, CORE = 2, 9  # ink (0 to 16) at the outline of a digit, and where it is opaque
+# Heights [low, high) in pixels and widths [low, high) in percent of the height. A digit comes out slightly smaller, 8
+# to 128 pixels high. Its mask fills about two thirds of its box, which gives COCO's small (area < 32^2), medium and
+# large (area > 96^2) objects.
 SMALL, MEDIUM, LARGE = (9, 39, 65, 91), (39, 112, 65, 91), (129, 133, 100, 101)
 MAX_SIZE = 132
 
 
 class Digit(NamedTuple):
-    """A digit of a scene: its class 0..9, the row of its source image in
-    ``load_digits`` and its visible pixels, (size, size) bool."""
+    """A digit of a scene: class, index of its source image, and mask of its visible pixels of shape (size, size)."""
     label: int
     source: int
     mask: np.ndarray
 
 
 class Scene(NamedTuple):
-    """A scene: image (size, size, 3) uint8 RGB and its digits, back to front."""
+    """A scene: uint8 RGB image of shape (size, size, 3) and its digits, back to front."""
     image: np.ndarray
-    digits: list
+    digits: list[Digit]
 
 
 @lru_cache(1)
-def handwriting():
-    """The digits that scikit-learn ships.
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Load scikit-learn's handwritten digits.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: (1797, 8, 8) ink 0..16, (1797,) class.
+        Ink from 0 to 16 of shape (1797, 8, 8) and classes of shape (1797, ).
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
     """
-    from sklearn.datasets import load_digits
-    data = load_digits()
+    data = import_extra('sklearn.datasets', 'scikit-learn', 'The digit scenes dataset').load_digits()
     return data.images.astype(np.int64), data.target.astype(np.int64)
 
 
 @lru_cache(8)
-def split_sources(seed):
-    """Deal the source images out: of each class four fifths to train.
+def split_sources(seed: int) -> dict[str, np.ndarray]:
+    """Split the source images, 80% of each class for training.
 
     Args:
-        seed (int): Seed of the dataset.
+        seed: Seed of the dataset.
 
     Returns:
-        dict[str, np.ndarray]: 'train' and 'test', disjoint rows of
-        ``load_digits``.
+        Disjoint indices of source images for ``'train'`` and ``'test'``.
     """
-    rng, (_, target) = np.random.RandomState(seed), handwriting()
-    parts: dict[str, list] = dict(train=[], test=[])
+    rng, (_, target) = np.random.RandomState(seed), load_digits()
+    splits: dict[str, list] = dict(train=[], test=[])
     for label in range(10):
-        rows = rng.permutation(np.flatnonzero(target == label))
-        cut = len(rows) * 4 // 5
-        parts['train'].append(rows[:cut])
-        parts['test'].append(rows[cut:])
-    return {name: np.concatenate(rows) for name, rows in parts.items()}
+        indices = rng.permutation(np.flatnonzero(target == label))
+        num_train = len(indices) * 4 // 5
+        splits['train'].append(indices[:num_train])
+        splits['test'].append(indices[num_train:])
+    return {name: np.concatenate(indices) for name, indices in splits.items()}
 
 
-def render(rng, sources, size=160):
+def render(rng: RandomState, sources: np.ndarray, size: int = 160) -> Scene:
     """Compose one scene.
 
-    Objects are painted from the largest to the smallest; one that would hide
-    more than half of a digit is not painted, so every digit that is annotated
-    can be read and every digit that can be seen is annotated.
+    Objects are painted from the largest to the smallest. An object that would hide more than half of a digit is
+    skipped, so every annotated digit is legible and every visible digit is annotated.
 
     Args:
-        rng (np.random.RandomState): Source of randomness.
-        sources (np.ndarray): Rows of ``load_digits`` to draw from.
-        size (int): Side of the scene, in pixels.
+        rng: Random number generator.
+        sources: Indices of source images.
+        size: Side of the scene in pixels.
 
     Returns:
-        Scene: Image and digits.
+        The scene.
     """
-    canvas = texture(rng, size)
-    owner = np.full((size, size), -1, np.int64)  # which digit a pixel shows
-    digits: list[tuple[int, int]] = []  # label and row of its source
-    full: list[int] = []  # pixels, were nothing in front of it
-    for kind, height, width in _plan(rng, size):
-        row = sources[draw(rng, 0, len(sources))]
-        shade, mask = _shape(rng, kind, row, height, width)
-        colours = _colours(rng)
-        place = _place(rng, mask, owner, full)
-        if place is None:
+    canvas = make_texture(rng, size)
+    owner = np.full((size, size), -1, np.int64)  # index of the digit that a pixel shows
+    digits: list[tuple[int, int]] = []  # label and source index
+    full_areas: list[int] = []  # areas without occlusion
+    for kind, height, width in _sample_objects(rng, size):
+        source = sources[randint(rng, 0, len(sources))]
+        shade, mask = _rasterize(rng, kind, source, height, width)
+        colors = _sample_colors(rng)
+        window = _find_window(rng, mask, owner, full_areas)
+        if window is None:
             continue
-        paint = colours[0] + (colours[1] - colours[0]) * shade[..., None] // ONE
-        canvas[place][mask] = paint[mask]
-        owner[place][mask] = len(digits) if kind == 'digit' else -1
+        paint = colors[0] + (colors[1] - colors[0]) * shade[..., None] // ONE
+        canvas[window][mask] = paint[mask]
+        owner[window][mask] = len(digits) if kind == 'digit' else -1
         if kind == 'digit':
-            digits.append((int(handwriting()[1][row]), int(row)))
-            full.append(int(mask.sum()))
-    canvas = np.clip(canvas + draw(rng, -8, 9, canvas.shape), 0, 255)
-    found = [Digit(label, row, owner == k) for k, (label, row) in enumerate(digits)]
-    return Scene(canvas.astype(np.uint8), found)
+            digits.append((int(load_digits()[1][source]), int(source)))
+            full_areas.append(int(mask.sum()))
+    canvas = np.clip(canvas + randint(rng, -8, 9, canvas.shape), 0, 255)
+    visible = [Digit(label, source, owner == k) for k, (label, source) in enumerate(digits)]
+    return Scene(canvas.astype(np.uint8), visible)
 
 
-def _plan(rng, size):
-    """What to paint, largest first: (kind, height, width) in pixels."""
-    small = [SMALL] * draw(rng, 2, 6)
-    if draw(rng, 0, 5) < 2:  # little stands on a large digit, or it is medium
-        wanted, distractors, reach = small + [LARGE], draw(rng, 0, 3), 33
+def _sample_objects(rng: RandomState, size: int) -> list[tuple[str, int, int]]:
+    """Sample (kind, height, width) of the objects, largest first."""
+    small = [SMALL] * randint(rng, 2, 6)
+    if randint(rng, 0, 5) < 2:  # a large digit leaves little space for other objects
+        ranges, num_distractors, max_height = small + [LARGE], randint(rng, 0, 3), 33
     else:
-        wanted = small + [MEDIUM] * draw(rng, 1, 5)
-        distractors, reach = draw(rng, 1, 6), 65
-    plan = [('digit', draw(rng, low, high), draw(rng, least, most))
-            for low, high, least, most in wanted]
-    for _ in range(distractors):
-        kind = ('stroke', 'blob', 'scrambled')[draw(rng, 0, 3)]
-        plan.append((kind, draw(rng, 8, reach), draw(rng, 60, 141)))
-    plan = [(kind, min(tall, size), min(max(tall * percent // 100, 4), size))
-            for kind, tall, percent in plan]
-    return sorted(plan, key=lambda item: (-item[1] * item[2], item))
+        ranges = small + [MEDIUM] * randint(rng, 1, 5)
+        num_distractors, max_height = randint(rng, 1, 6), 65
+    objects = [('digit', randint(rng, low, high), randint(rng, narrow, wide)) for low, high, narrow, wide in ranges]
+    for _ in range(num_distractors):
+        kind = ('stroke', 'blob', 'scrambled')[randint(rng, 0, 3)]
+        objects.append((kind, randint(rng, 8, max_height), randint(rng, 60, 141)))
+    objects = [(kind, min(height, size), min(max(height * percent // 100, 4), size))
+               for kind, height, percent in objects]
+    return sorted(objects, key=lambda item: (-item[1] * item[2], item))
 
 
-def _shape(rng, kind, row, height, width):
-    """Shade (0..ONE, outline to solid) and mask, both (height, width)."""
+def _rasterize(rng: RandomState, kind: str, source: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shade, from 0 at the outline to ONE, and mask of an object, both of shape (height, width)."""
     if kind in ('stroke', 'blob'):
-        mask = dict(stroke=stroke, blob=ellipse)[kind](rng, height, width)
+        mask = dict(stroke=draw_stroke, blob=draw_ellipse)[kind](rng, height, width)
         return np.full(mask.shape, ONE), mask
-    ink = handwriting()[0][row]
+    ink = load_digits()[0][source]
     if kind == 'scrambled':
         ink = _scramble(rng, ink)
     rows, columns = (np.flatnonzero((ink >= EDGE).any(axis)) for axis in (1, 0))
     ink = np.pad(ink[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1], 1)
-    # the pad of one pixel a side lets the ink fade; about half of it shows
-    tall, wide = ink.shape
-    level = enlarge(ink, height * tall // (tall - 1),
-                    width * wide // (wide - 1)) - EDGE * ONE
+    # The padding of one pixel on each side lets the ink fade out; about half of it is visible.
+    ink_height, ink_width = ink.shape
+    level = upsample(ink, height * ink_height // (ink_height - 1), width * ink_width // (ink_width - 1)) - EDGE * ONE
     level = level[np.ix_((level >= 0).any(1), (level >= 0).any(0))]
     return np.clip(level // (CORE - EDGE), 0, ONE), level >= 0
 
 
-def _scramble(rng, ink):
-    """The quarters of a digit, each turned, in an order that is not theirs."""
-    order = (np.arange(4) + draw(rng, 1, 4)) % 4
+def _scramble(rng: RandomState, ink: np.ndarray) -> np.ndarray:
+    """Permute and rotate the quarters of a digit."""
+    order = (np.arange(4) + randint(rng, 1, 4)) % 4
     quarters = [ink[:4, :4], ink[:4, 4:], ink[4:, :4], ink[4:, 4:]]
-    a, b, c, d = (np.rot90(quarters[k], draw(rng, 0, 4)) for k in order)
+    a, b, c, d = (np.rot90(quarters[k], randint(rng, 0, 4)) for k in order)
     return np.block([[a, b], [c, d]])
 
 
-def _colours(rng):
-    """Outline and core (2, 3); the core is at least 80 grey levels brighter."""
+def _sample_colors(rng: RandomState) -> np.ndarray:
+    """Sample colors of outline and core, shape (2, 3). The core is at least 80 gray levels brighter."""
     while True:
-        pair = draw(rng, 0, 256, (2, 3))
+        pair = randint(rng, 0, 256, (2, 3))
         outline, core = pair @ np.array([30, 59, 11])
         if abs(core - outline) >= 8000:
             return pair if core > outline else pair[::-1]
 
 
-def _place(rng, mask, owner, full):
-    """A window for ``mask`` that leaves half of each digit to see, or None."""
-    size, (height, width), count = len(owner), mask.shape, len(full)
-    shown = np.bincount(owner.ravel() + 1, minlength=count + 1)[1:]
+def _find_window(rng: RandomState, mask: np.ndarray, owner: np.ndarray,
+                 full_areas: list[int]) -> tuple[slice, slice] | None:
+    """Find a window for an object that leaves at least half of each digit visible."""
+    size, (height, width), count = len(owner), mask.shape, len(full_areas)
+    visible = np.bincount(owner.ravel() + 1, minlength=count + 1)[1:]
     for _ in range(8):
-        top = draw(rng, 0, size - height + 1)
-        left = draw(rng, 0, size - width + 1)
+        top = randint(rng, 0, size - height + 1)
+        left = randint(rng, 0, size - width + 1)
         window = np.s_[top:top + height, left:left + width]
         hidden = np.bincount(owner[window][mask] + 1, minlength=count + 1)[1:]
-        if (2 * (shown - hidden) >= np.array(full, np.int64)).all():
+        if (2 * (visible - hidden) >= np.array(full_areas, np.int64)).all():
             return window
     return None

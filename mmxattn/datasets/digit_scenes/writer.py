@@ -1,148 +1,143 @@
-"""The digit scenes on disk: where they lie, and how they get there whole."""
+"""Write the digit scenes to disk, atomically."""
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .drawing import png
-from .scene import MAX_SIZE, render, split_sources
+from .drawing import encode_png
+from .scene import MAX_SIZE, Digit, render, split_sources
 
-VERSION = 2  # raise it whenever any byte changes: old folders then stay unused
+__all__ = ['CLASSES', 'PALETTE', 'check_split', 'data_root', 'write']
+
+VERSION = 2  # increase it when any byte changes; existing folders are then not used
 CLASSES = tuple('0123456789')
-PALETTE = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200),
-           (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230),
-           (210, 245, 60), (250, 190, 212))
-STALE = 3600  # seconds after which an unfinished folder belongs to nobody
+PALETTE = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240),
+           (240, 50, 230), (210, 245, 60), (250, 190, 212))
+STALE_SECONDS = 3600  # age at which an unfinished folder is considered abandoned
 
 
-def data_root(num_train=1000, num_test=200, size=160, seed=0, cache=None):
-    """Folder of the dataset with these parameters; writes nothing.
+def data_root(num_train: int = 1000, num_test: int = 200, size: int = 160, seed: int = 0,
+              cache: str | Path | None = None) -> str:
+    """Return the folder of a dataset without writing it.
 
     Args:
-        num_train (int): Training scenes.
-        num_test (int): Test scenes.
-        size (int): Side of a scene, in pixels, at least 128.
-        seed (int): Seed, 0 to 2^32 - 1.
-        cache (str | Path, optional): Folder that holds ``digit_scenes/``.
-            Default: ``$MMXATTN_CACHE``, else ``$XDG_CACHE_HOME/mmxattn``, else
-            ``~/.cache/mmxattn``.
+        num_train: Number of training scenes.
+        num_test: Number of test scenes.
+        size: Side of a scene in pixels, at least 132.
+        seed: Seed from 0 to 2^32 - 1.
+        cache: Folder that contains ``digit_scenes/``. Default: ``$MMXATTN_CACHE``, else ``$XDG_CACHE_HOME/mmxattn``,
+            else ``~/.cache/mmxattn``.
 
     Returns:
-        str: Absolute path, without a trailing slash.
+        Absolute path without a trailing slash.
 
     Raises:
-        ValueError: A number outside its range.
+        ValueError: If a number is out of range.
     """
     if num_train < 1 or num_test < 1:
-        raise ValueError(f'num_train={num_train} and num_test={num_test} must '
-                         'both be at least 1')
+        raise ValueError(f'num_train and num_test must be at least 1, got num_train={num_train} and '
+                         f'num_test={num_test}.')
     if size < MAX_SIZE:
-        raise ValueError(f'size={size} cannot hold the largest digit; take at '
-                         f'least {MAX_SIZE} pixels')
+        raise ValueError(f'size must be at least {MAX_SIZE} pixels, the size of the largest digit, got size={size}.')
     if not 0 <= seed < 2**32:
-        raise ValueError(f'seed={seed} is outside 0 .. 2^32 - 1')
+        raise ValueError(f'seed must be from 0 to 2^32 - 1, got seed={seed}.')
     cache = cache or os.environ.get('MMXATTN_CACHE') or os.path.join(
         os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'mmxattn')
     name = f'v{VERSION}_seed{seed}_train{num_train}_test{num_test}_{size}px'
-    return os.path.abspath(
-        os.path.join(os.path.expanduser(cache), 'digit_scenes', name))
+    return os.path.abspath(os.path.join(os.path.expanduser(cache), 'digit_scenes', name))
 
 
-def check_split(split):
-    """Raise ValueError unless ``split`` is 'train' or 'test'."""
+def check_split(split: str) -> None:
+    """Raise ValueError if ``split`` is not ``'train'`` or ``'test'``."""
     if split not in ('train', 'test'):
-        raise ValueError(f"split={split!r} is unknown; take 'train' or 'test'")
+        raise ValueError(f"split must be 'train' or 'test', got split={split!r}.")
 
 
-def write(num_train=1000, num_test=200, size=160, seed=0, cache=None):
-    """Write the dataset unless it is there.
+def write(num_train: int = 1000, num_test: int = 200, size: int = 160, seed: int = 0,
+          cache: str | Path | None = None) -> str:
+    """Write the dataset, unless it exists.
 
-    ``{train,test}/images/*.png`` (RGB), ``{train,test}/labels/*.png`` (0
-    background, digit d as d + 1) and ``{train,test}.json`` (COCO boxes, run-
-    length masks of the visible pixels, and the source image of each digit).
-
-    The folder appears under its name in one rename, when it is whole: an
-    interrupted run leaves nothing that could be taken for it, and of several
-    processes that write at once the first one's folder stays.
+    The folder contains ``{train,test}/images/*.png`` (RGB), ``{train,test}/labels/*.png`` (0 is background, d + 1 is
+    digit d) and ``{train,test}.json`` (COCO boxes, run-length masks of the visible pixels, and the source image of each
+    digit). It is renamed to its final name when it is complete, so an interrupted run never leaves a partial dataset.
+    If several processes write at once, the first one wins.
 
     Args:
-        num_train (int): Training scenes.
-        num_test (int): Test scenes.
-        size (int): Side of a scene, in pixels, at least 128.
-        seed (int): Seed, 0 to 2^32 - 1.
-        cache (str | Path, optional): See :func:`data_root`.
+        num_train: Number of training scenes.
+        num_test: Number of test scenes.
+        size: Side of a scene in pixels, at least 132.
+        seed: Seed from 0 to 2^32 - 1.
+        cache: See :func:`data_root`.
 
     Returns:
-        str: The folder, as from :func:`data_root`.
+        Folder of the dataset, see :func:`data_root`.
 
     Raises:
-        ValueError: A number outside its range.
+        ValueError: If a number is out of range.
+        ImportError: If scikit-learn is not installed.
     """
     root = Path(data_root(num_train, num_test, size, seed, cache))
     if root.is_dir():
         return str(root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    draft = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
+    _remove_stale_folders(root)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
     try:
-        draft.chmod(0o755)  # mkdtemp's 0700 would shut out other users
-        _write_split(draft, 'train', num_train, size, seed)
-        _write_split(draft, 'test', num_test, size, seed)
-        os.rename(draft, root)
+        unfinished.chmod(0o755)  # mkdtemp creates folders that other users cannot read
+        _write_split(unfinished, 'train', num_train, size, seed)
+        _write_split(unfinished, 'test', num_test, size, seed)
+        os.rename(unfinished, root)
     except OSError:
-        if not root.is_dir():  # else another process was first: take its
+        if not root.is_dir():  # otherwise another process finished first
             raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return str(root)
 
 
-def _sweep(root):
-    """Remove what killed runs left."""
-    for draft in root.parent.glob(f'.{root.name}.*'):
+def _remove_stale_folders(root: Path) -> None:
+    """Remove the unfinished folders of killed processes."""
+    for folder in root.parent.glob(f'.{root.name}.*'):
         try:
-            if time.time() - draft.stat().st_mtime > STALE:
-                shutil.rmtree(draft, ignore_errors=True)
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
-            pass  # another process swept it
+            pass  # another process removed it
 
 
-def _write_split(folder, split, count, size, seed):
-    """Write one split below ``folder``."""
+def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> None:
     sources = split_sources(seed)[split]
     for kind in ('images', 'labels'):
         (folder / split / kind).mkdir(parents=True)
     images: list[dict] = []
     annotations: list[dict] = []
-    for index in _progress(count, f'digit scenes, {split}'):
-        # a generator a scene: the first 100 of 1,000 are the first 100 of 200
-        key = [seed, ('train', 'test').index(split), index]
-        scene = render(np.random.RandomState(key), sources, size)
+    for index in _with_progress(count, f'digit scenes, {split}'):
+        # One generator per scene, so that a scene does not depend on the number of scenes.
+        rng = np.random.RandomState([seed, ('train', 'test').index(split), index])
+        scene = render(rng, sources, size)
         name = f'{index:06d}.png'
         labels = np.zeros((size, size), np.uint8)
         for digit in scene.digits:
             labels[digit.mask] = digit.label + 1
-            annotations.append(
-                dict(id=len(annotations) + 1, image_id=index + 1,
-                     **_annotation(digit)))
-        images.append(
-            dict(id=index + 1, file_name=name, width=size, height=size))
-        (folder / split / 'images' / name).write_bytes(png(scene.image))
-        (folder / split / 'labels' / name).write_bytes(png(labels))
+            annotations.append(dict(id=len(annotations) + 1, image_id=index + 1, **_to_coco(digit)))
+        images.append(dict(id=index + 1, file_name=name, width=size, height=size))
+        (folder / split / 'images' / name).write_bytes(encode_png(scene.image))
+        (folder / split / 'labels' / name).write_bytes(encode_png(labels))
     categories = [dict(id=k + 1, name=name) for k, name in enumerate(CLASSES)]
-    text = json.dumps(
-        dict(images=images, annotations=annotations, categories=categories),
-        sort_keys=True, separators=(',', ':'))
+    text = json.dumps(dict(images=images, annotations=annotations, categories=categories), sort_keys=True,
+                      separators=(',', ':'))
     (folder / f'{split}.json').write_bytes(text.encode('ascii'))
 
 
-def _annotation(digit):
-    """COCO fields of one digit; box and area are those of its visible mask."""
+def _to_coco(digit: Digit) -> dict[str, Any]:
+    """COCO annotation of a digit. Box and area are those of its visible pixels."""
     rows, columns = (np.flatnonzero(digit.mask.any(axis)) for axis in (1, 0))
     top, left = int(rows[0]), int(columns[0])
     column_major = digit.mask.T.ravel()
@@ -157,13 +152,12 @@ def _annotation(digit):
         source=digit.source)
 
 
-def _progress(count, title):
-    """``range(count)`` with one line on stderr that says how far it is."""
+def _with_progress(count: int, title: str) -> Iterator[int]:
+    """Iterate over ``range(count)`` and report the progress on stderr."""
     live = sys.stderr.isatty()
     for index in range(count):
         yield index
         if live and (index + 1) % 50 == 0 or index + 1 == count:
-            print(f'\r{title}: {index + 1}/{count}', end='' if live else '\n',
-                  file=sys.stderr, flush=True)
+            print(f'\r{title}: {index + 1}/{count}', end='' if live else '\n', file=sys.stderr, flush=True)
     if live:
         print(file=sys.stderr)

@@ -1,17 +1,17 @@
-"""Digit scenes as mmdet and mmseg see them."""
+"""Digit scenes as datasets of mmdet and mmseg."""
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
 import mmxattn.datasets
 from mmxattn.datasets import digit_scenes
 from mmxattn.datasets.digit_scenes import writer
-from mmxattn.registry import DATASETS as OURS
-from mmxattn.utils.toolboxes import stand_in
+from mmxattn.registry import DATASETS as MMXATTN_DATASETS
 
 
 @pytest.fixture(scope='module')
@@ -26,16 +26,16 @@ def annotations(scenes, split):
 
 
 @pytest.mark.parametrize('split, length', [('train', 4), ('test', 3)])
-def test_detection_gives_what_the_file_says(scenes, split, length):
+def test_detection_matches_annotation_file(scenes, split, length):
     pytest.importorskip('mmdet')
     init_default_scope('mmdet')
     load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)
     pipeline = [dict(type='LoadImageFromFile'), load]
-    dataset = OURS.build(dict(type='DigitScenesDataset', split=split, scenes=scenes, pipeline=pipeline))
+    dataset = MMXATTN_DATASETS.build(dict(type='DigitScenesDataset', split=split, scenes=scenes, pipeline=pipeline))
     assert len(dataset) == length and dataset.metainfo['classes'] == tuple('0123456789')
-    wanted = annotations(scenes, split)
+    expected = annotations(scenes, split)
     for item in map(dataset.__getitem__, range(length)):
-        anns = wanted[item['img_id']]
+        anns = expected[item['img_id']]
         boxes = np.array([ann['bbox'] for ann in anns], float)
         boxes[:, 2:] += boxes[:, :2]
         assert item['img'].shape == (160, 160, 3)
@@ -49,11 +49,11 @@ def test_detection_gives_what_the_file_says(scenes, split, length):
 
 
 @pytest.mark.parametrize('split, length', [('train', 4), ('test', 3)])
-def test_segmentation_gives_the_label_maps(scenes, split, length):
+def test_segmentation_matches_label_maps(scenes, split, length):
     pytest.importorskip('mmseg')
     init_default_scope('mmseg')
     pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-    dataset = OURS.build(dict(type='DigitScenesSegDataset', split=split, scenes=scenes, pipeline=pipeline))
+    dataset = MMXATTN_DATASETS.build(dict(type='DigitScenesSegDataset', split=split, scenes=scenes, pipeline=pipeline))
     assert len(dataset) == length
     assert dataset.metainfo['classes'] == ('background', *'0123456789') and len(dataset.metainfo['palette']) == 11
     for index, item in enumerate(map(dataset.__getitem__, range(length))):
@@ -64,21 +64,21 @@ def test_segmentation_gives_the_label_maps(scenes, split, length):
         assert 0 < (item['gt_seg_map'] > 0).sum() and item['gt_seg_map'].max() <= 10
 
 
-def test_digits_can_be_one_class(scenes):
+def test_digits_can_be_merged_into_one_class(scenes):
     pytest.importorskip('mmseg')
     init_default_scope('mmseg')
     pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
     cfg = dict(type='DigitScenesSegDataset', split='test', scenes=scenes, pipeline=pipeline)
-    apart, merged = (OURS.build(dict(cfg, merge_digits=merge)) for merge in (False, True))
+    separate, merged = (MMXATTN_DATASETS.build(dict(cfg, merge_digits=merge)) for merge in (False, True))
     assert merged.metainfo['classes'] == ('background', 'digit') and len(merged.metainfo['palette']) == 2
-    for eleven, two in zip(apart, merged):
+    for eleven, two in zip(separate, merged):
         assert eleven['gt_seg_map'].max() > 1
         assert np.array_equal(two['gt_seg_map'], eleven['gt_seg_map'] > 0)
 
 
 @pytest.mark.parametrize('name', ['DigitScenesDataset', 'DigitScenesSegDataset'])
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
-def test_is_found_under_any_scope_and_written_when_absent(name, scope, tmp_path):
+def test_registered_in_every_scope_and_generated_on_first_use(name, scope, tmp_path):
     pytest.importorskip(scope)
     registry = __import__(f'{scope}.registry', fromlist=['DATASETS']).DATASETS
     assert registry.get(name) is DATASETS.get(f'mmxattn.{name}') is getattr(mmxattn.datasets, name)
@@ -87,24 +87,21 @@ def test_is_found_under_any_scope_and_written_when_absent(name, scope, tmp_path)
 
 
 @pytest.mark.parametrize('name', ['DigitScenesDataset', 'DigitScenesSegDataset'])
-@pytest.mark.parametrize('wrong, said', [(dict(split='val'), "split='val'"),
-                                         (dict(split='train', scenes=dict(size=64)), 'size=64')])
-def test_wrong_arguments_are_told_and_nothing_is_written(name, wrong, said, monkeypatch):
+@pytest.mark.parametrize('arguments, message', [(dict(split='val'), "split='val'"),
+                                                (dict(split='train', scenes=dict(size=64)), 'size=64')])
+def test_invalid_arguments_are_rejected_before_writing(name, arguments, message, monkeypatch):
     monkeypatch.setattr(writer, '_write_split', lambda *args: pytest.fail('written'))
-    with pytest.raises(ValueError, match=said):
-        getattr(mmxattn.datasets, name)(**wrong)
+    with pytest.raises(ValueError, match=message):
+        getattr(mmxattn.datasets, name)(**arguments)
 
 
-def test_the_stock_metric_reads_the_file(scenes):
-    """The annotations, handed in as predictions, score 1 at every size."""
+def test_ground_truth_scores_one_with_coco_metric(scenes):
     metrics = pytest.importorskip('mmdet.evaluation')
-    import torch
     metric = metrics.CocoMetric(ann_file=digit_scenes.write(**scenes) + '/train.json', metric=['bbox', 'segm'])
     metric.dataset_meta = dict(classes=tuple('0123456789'))
-    pytest.importorskip('mmdet')
     init_default_scope('mmdet')
     load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
-    dataset = OURS.build(dict(type='DigitScenesDataset', split='train', scenes=scenes, pipeline=load))
+    dataset = MMXATTN_DATASETS.build(dict(type='DigitScenesDataset', split='train', scenes=scenes, pipeline=load))
     for item in dataset:
         prediction = dict(bboxes=item['gt_bboxes'].tensor, labels=torch.tensor(item['gt_bboxes_labels']),
                           scores=torch.ones(len(item['gt_bboxes'])), masks=torch.tensor(item['gt_masks'].masks).bool())
@@ -112,8 +109,3 @@ def test_the_stock_metric_reads_the_file(scenes):
     result = metric.evaluate(len(dataset))
     assert [result[f'coco/{kind}_mAP'] for kind in ('bbox', 'segm')] == [1, 1]
     assert result['coco/bbox_mAP_s'] == result['coco/bbox_mAP_m'] == 1
-
-
-def test_a_missing_toolbox_is_told_when_the_dataset_is_built():
-    with pytest.raises(ImportError, match='needs absent_toolbox'):
-        stand_in('DigitScenesDataset', 'absent_toolbox')(split='train')

@@ -1,7 +1,7 @@
-"""Data sets in the layouts that their makers hand out, of a few made images, and what is in them.
+"""Small synthetic datasets in the official layouts.
 
-Each function fills a folder and returns the truth of a split as {file name below the recipe's image folder: [(class,
-(left, top, right, bottom), ignored)]}.
+Each function writes a dataset to a folder and returns the ground truth of one split as {file name relative to the image
+folder of the recipe: [(class, (left, top, right, bottom), ignored)]}.
 """
 import json
 
@@ -21,7 +21,7 @@ def text(path, content):
 
 
 def visdrone(root):
-    """VisDrone: train has 3 images, val 2; one has only ignored regions, one nothing; the extensions differ in case."""
+    """VisDrone: 3 train and 2 val images, one with only ignored regions and one empty. Extensions differ in case."""
     train, val = root / 'VisDrone2019-DET-train', root / 'VisDrone2019-DET-val'
     for number, name in enumerate(('a.jpg', 'b.JPG', 'c.jpg')):
         image(train / 'images' / name, seed=number)
@@ -39,7 +39,7 @@ def visdrone(root):
 
 
 def exdark(root):
-    """ExDark: an image or two a split; the list, the folders and the extensions differ in case."""
+    """ExDark: one or two images per split. The list, the folders and the extensions differ in case."""
     image(root / 'ExDark' / 'Bicycle' / '2015_00001.png', seed=1)
     image(root / 'ExDark' / 'Boat' / '2015_00450.JPG', seed=2)
     image(root / 'ExDark' / 'People' / '2015_06000.jpeg', seed=3)
@@ -58,7 +58,7 @@ def exdark(root):
 
 
 def flir(root):
-    """FLIR: two images a split; category ids with gaps, two categories that the recipes do not have, ids from 0."""
+    """FLIR: two single-channel images per split. Category ids have gaps, two categories are not in the recipes."""
     names = {1: 'person', 2: 'bike', 3: 'car', 9: 'boat', 10: 'light', 18: 'deer', 79: 'other vehicle'}
     for split in ('train', 'val'):
         folder = root / f'images_thermal_{split}'
@@ -67,7 +67,7 @@ def flir(root):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             pixels = np.random.RandomState(number).randint(0, 256, (64, 80), dtype=np.uint8)
-            Image.fromarray(pixels).save(path)  # of one channel
+            Image.fromarray(pixels).save(path)
         boxes = [(0, 1, [5, 5, 20, 40]), (0, 79, [30, 10, 25, 20]), (1, 10, [60, 2, 6, 12]), (1, 18, [10, 30, 20, 20]),
                  (1, 3, [70, 30, 20, 20])]
         text(folder / 'coco.json', json.dumps(dict(
@@ -81,7 +81,7 @@ def flir(root):
 
 
 def voc(root):
-    """VOC: an image of each year to train on, two to test on, one of them with a difficult object."""
+    """VOC: one training image per year and two test images, one of them with a difficult object."""
 
     def xml(*objects):
         return '<annotation><size><width>96</width><height>64</height></size>' + ''.join(
@@ -108,7 +108,7 @@ def voc(root):
 
 
 def cityscapes(root):
-    """Cityscapes: an image a split, its label map has each of the 34 ids; returns that map."""
+    """Cityscapes: one image per split whose label map contains all 34 ids; return the label map."""
     labels = np.arange(64, dtype=np.uint8).repeat(32).reshape(32, 64) % 34
     for split, city in (('train', 'aachen'), ('val', 'munster')):
         name = f'{city}_000000_000019'
