@@ -1,7 +1,7 @@
-"""Compare recipes: `mim run mmxattn compare BASELINE.py CANDIDATE.py`, or `python tools/compare.py ...`."""
+"""Compare configs: `mim run mmxattn compare BASELINE.py CANDIDATE.py` or `python tools/compare.py ...`."""
 import os
 
-# Idle OpenMP threads spin by default, which slows down everything else on a few cores. Read once, when torch is loaded.
+# Idle OpenMP threads spin by default, which slows down other processes. libgomp reads this when torch is imported.
 os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 
 from mmxattn.cli.compare import main

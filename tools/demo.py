@@ -1,7 +1,7 @@
-"""Train a stock recipe and the same one with a module of mmxattn on digit scenes, and compare the two."""
+"""Train a stock model and the same model with a module of mmxattn on digit scenes, and compare them."""
 import os
 
-# Idle OpenMP threads spin by default, which slows down everything else on a few cores. Read once, when torch is loaded.
+# Idle OpenMP threads spin by default, which slows down other processes. libgomp reads this when torch is imported.
 os.environ.setdefault('GOMP_SPINCOUNT', '4000')
 
 from mmxattn.cli.demo import main

@@ -1,4 +1,4 @@
-"""Convert a dataset: `mim run mmxattn prepare_dataset NAME --source FOLDER`, or `python tools/prepare_dataset.py`."""
+"""Convert a dataset: `mim run mmxattn prepare_dataset DATASET` or `python tools/prepare_dataset.py DATASET`."""
 from mmxattn.cli.prepare_dataset import main
 
 if __name__ == '__main__':

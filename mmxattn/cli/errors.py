@@ -1,29 +1,38 @@
-"""How the tools end: wrong words and Ctrl-C in a sentence, and not in a traceback."""
+"""Errors of command line tools: one message instead of a traceback."""
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ['run_to_the_end', 'same_command']
+__all__ = ['exit_on_error', 'rerun_command', 'run_cli']
 
 
-def run_to_the_end(run: Callable[[], None], stopped: str) -> None:
-    """Run a tool.
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn a ``ValueError``, ``OSError`` or ``ImportError`` into ``SystemExit`` with its message."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def run_cli(run: Callable[[], None], interrupt_message: str) -> None:
+    """Run a command line tool.
 
     Args:
-        run: the tool's work.
-        stopped: what to say of work that Ctrl-C stopped.
+        run: Function that does the work.
+        interrupt_message: Message to print after Ctrl-C.
 
     Raises:
-        SystemExit: the work was stopped, or was asked for in a way that the sentence tells.
+        SystemExit: If ``run`` raises one of these errors or is interrupted.
     """
     try:
-        run()
+        with exit_on_error():
+            run()
     except KeyboardInterrupt:
-        sys.exit(f'\nStopped. {stopped}')
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(f'\nStopped. {interrupt_message}')
 
 
-def same_command() -> str:
-    """What was typed, for a shell."""
+def rerun_command() -> str:
+    """Return the shell command that started this process."""
     return shlex.join([sys.executable, *sys.argv])

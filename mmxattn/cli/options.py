@@ -1,96 +1,110 @@
-"""What tools/train.py and tools/test.py share: the options of OpenMMLab's own tools, and processes without a GPU."""
+"""Options and process groups that training and testing share."""
 import argparse
 import gc
 import os
 import subprocess
-from collections.abc import Callable
+import weakref
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed
 
-from mmxattn.utils.toolboxes import require
+from ..utils.toolboxes import require
 
-require('This tool', 'mmengine', 'mmcv')
-from mmengine.config import Config, DictAction  # noqa: E402  (after the sentence that says what is missing)
+require('This command', 'mmengine', 'mmcv')
+from mmengine.config import Config, DictAction  # noqa: E402
 
-from .validation import check_work_dir, read_config  # noqa: E402
+from ..utils.config import load_config  # noqa: E402
+from .validation import check_work_dir  # noqa: E402
 
-__all__ = ['end_processes', 'load_config', 'option_parser', 'replace_type', 'start_processes']
+__all__ = ['base_parser', 'config_from_args', 'destroy_cpu_process_group', 'init_cpu_process_group', 'replace_type']
 
 
-class Entries(DictAction):
-    """mmengine's reader of ``KEY=VALUE``, which tells in a sentence what it cannot read."""
+class KeyValueAction(DictAction):
+    """DictAction of mmengine that reports malformed entries as usage errors."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
         try:
             super().__call__(parser, namespace, values, option_string)
         except (ValueError, AssertionError) as error:
-            raise argparse.ArgumentError(self, f'{" ".join(values)!r} is not KEY=VALUE ({error}): write entries as in '
-                                         'train_cfg.max_epochs=2, brackets closed, without spaces.') from error
+            raise argparse.ArgumentError(self, f'{" ".join(values)!r} must be KEY=VALUE such as '
+                                         f'train_cfg.max_epochs=2, without spaces and with closed brackets '
+                                         f'({error}).') from error
 
 
-def option_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with what training and testing have in common; ``mim train`` and ``mim test`` rely on these names."""
+def base_parser(description: str) -> argparse.ArgumentParser:
+    """Create a parser with the options that training and testing share, named as ``mim train`` and ``mim test`` expect.
+
+    Args:
+        description: Description of the tool.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='the recipe')
-    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go (default: work_dirs/RECIPE)')
-    parser.add_argument('--cfg-options', nargs='+', action=Entries, metavar='KEY=VALUE',
-                        help='entries of the recipe to replace: train_cfg.max_epochs=2 param_scheduler.0.end=10')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and metrics (default: work_dirs/CONFIG)')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValueAction, metavar='KEY=VALUE',
+                        help='override config entries: train_cfg.max_epochs=2 param_scheduler.0.end=10')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='how several processes are started')
-    # torch.distributed.launch writes it one way or the other, by version.
+                        help='launcher of the processes')
+    # The spelling depends on the version of torch.distributed.launch.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser
 
 
-def load_config(arguments: argparse.Namespace) -> Config:
-    """The recipe with the overriding options merged in; its work_dir and launcher are set."""
-    config = read_config(arguments.config, arguments.cfg_options)
-    config.launcher = arguments.launcher
-    if arguments.work_dir or not config.get('work_dir'):
-        config.work_dir = arguments.work_dir or str(Path('work_dirs') / Path(arguments.config).stem)
-    os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
-    try:
-        check_work_dir(config.work_dir)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-    return config
-
-
-def start_processes(config: Config) -> None:
-    """Make ``--launcher pytorch`` and ``slurm`` work on a machine without GPU; elsewhere do nothing.
-
-    mmengine's launchers ask for a CUDA device unless the process group is there already, its default wrapper names one,
-    and synchronised batch norm exists on GPUs only.
-    """
-    if config.launcher not in ('pytorch', 'slurm') or torch.cuda.is_available():
-        return
-    if config.launcher == 'slurm':
-        name_process_after_slurm()
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
-    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
-                                    find_unused_parameters=config.get('find_unused_parameters', False))
-    replace_type(config.model, 'SyncBN', 'BN')
-
-
-def end_processes(model: Callable[[], object]) -> None:
-    """End a process group of gloo's, whose threads now and then abort a Python that leaves them behind.
-
-    Not where something still holds the model: its wrapper would be the group's last holder, and wait for them for ever.
+def config_from_args(args: argparse.Namespace) -> Config:
+    """Load the config and apply the options of :func:`base_parser`.
 
     Args:
-        model: a weak reference to the runner's model.
+        args: Parsed arguments.
+
+    Raises:
+        ValueError: If the config cannot be read or the work folder is not writable.
+    """
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir or not cfg.get('work_dir'):
+        cfg.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    check_work_dir(cfg.work_dir)
+    return cfg
+
+
+def init_cpu_process_group(cfg: Config) -> None:
+    """Make the launchers ``pytorch`` and ``slurm`` work without a GPU. Do nothing on machines with a GPU.
+
+    mmengine's launchers set a CUDA device unless the process group exists, its default model wrapper names one, and
+    SyncBN needs a GPU.
+
+    Args:
+        cfg: Training or test config, modified in place.
+    """
+    if cfg.launcher not in ('pytorch', 'slurm') or torch.cuda.is_available():
+        return
+    if cfg.launcher == 'slurm':
+        _set_torch_variables_from_slurm()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+                                 find_unused_parameters=cfg.get('find_unused_parameters', False))
+    replace_type(cfg.model, 'SyncBN', 'BN')
+
+
+def destroy_cpu_process_group(model: weakref.ref | None = None) -> None:
+    """Destroy a gloo process group, whose threads can abort the interpreter at exit.
+
+    Args:
+        model: Reference to the runner's model. The group is kept if the model is still alive, since its DDP wrapper
+            would wait for the group forever.
     """
     gc.collect()
-    started = torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo'
-    if started and model() is None:
+    uses_gloo = torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo'
+    if uses_gloo and (model is None or model() is None):
         torch.distributed.destroy_process_group()
 
 
-def name_process_after_slurm() -> None:
-    """What torch asks for of a process, from what srun says of it; as mmengine's launcher does."""
+def _set_torch_variables_from_slurm() -> None:
+    """Set the environment variables of torch.distributed, as mmengine's Slurm launcher does."""
     slurm = {name: os.environ[f'SLURM_{name}'] for name in ('PROCID', 'NTASKS', 'LOCALID', 'NODELIST')}
     hosts = subprocess.check_output(['scontrol', 'show', 'hostname', slurm['NODELIST']], text=True)
     os.environ.update(RANK=slurm['PROCID'], WORLD_SIZE=slurm['NTASKS'], LOCAL_RANK=slurm['LOCALID'])
@@ -98,10 +112,10 @@ def name_process_after_slurm() -> None:
     os.environ.setdefault('MASTER_PORT', '29500')
 
 
-def replace_type(node, old: str, new: str) -> None:
-    """Rename the type of every component in a config that is exactly ``old``."""
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
+def replace_type(node: Any, old: str, new: str) -> None:
+    """Replace ``type=old`` by ``type=new`` everywhere in a config."""
     if isinstance(node, dict) and node.get('type') == old:
         node['type'] = new
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
     for child in children:
         replace_type(child, old, new)

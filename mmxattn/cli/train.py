@@ -1,12 +1,9 @@
-"""Train a recipe: `mim train mmxattn CONFIG`, or `python tools/train.py CONFIG`."""
-from .options import (  # first: it says which toolbox is missing
-    end_processes,
-    load_config,
-    option_parser,
-    start_processes,
-)
+"""Train a config: `mim train mmxattn CONFIG` or `python tools/train.py CONFIG`."""
+# First import, since it reports missing toolboxes.
+from .options import base_parser, config_from_args, destroy_cpu_process_group, init_cpu_process_group
 
 # isort: split
+import argparse
 import weakref
 from pathlib import Path
 
@@ -16,138 +13,153 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from mmxattn.engine import check_training, choose, content_of, first_process, make_resumable, same_everywhere
+from ..engine import (
+    broadcast_from_main,
+    check_same_on_all_ranks,
+    check_training_state,
+    make_resumable,
+    select_checkpoint,
+)
+from ..engine.checkpoint_files import read_training_state
+from .errors import exit_on_error
+from .validation import check_checkpoint, check_launcher, check_load_from, check_sections
 
-from .validation import check_checkpoint, check_launcher, check_parts, check_start
-
-
-def use_amp(config: Config) -> None:
-    """Train in mixed precision."""
-    kind = config.optim_wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise SystemExit(f'--amp replaces an OptimWrapper and this recipe has a {kind}: leave --amp out.')
-    config.optim_wrapper.type = 'AmpOptimWrapper'
-    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def scale_learning_rate(config: Config) -> None:
-    """Let the learning rate follow the batch size, from the batch size that the recipe was written for."""
-    settings = config.get('auto_scale_lr')
-    base = settings.get('base_batch_size') if isinstance(settings, dict) else None
-    if not isinstance(base, int) or base < 1:
-        raise SystemExit('--auto-scale-lr needs the batch size that the learning rate was chosen for, and the recipe '
-                         f'has auto_scale_lr={settings!r}: add --cfg-options auto_scale_lr.base_batch_size=16')
-    config.auto_scale_lr.enable = True
+__all__ = ['main']
 
 
-def resume(config: Config, checkpoint: str) -> list[str]:
-    """Go on from ``checkpoint``; 'auto' is the newest whole one in work_dir and, where there is none, a start as usual.
+def parse_args() -> argparse.Namespace:
+    parser = base_parser('Train a config.')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='resume from this checkpoint, or from the latest one in the work folder')
+    parser.add_argument('--stock-loop', action='store_true',
+                        help="use mmengine's own loop, batches and checkpoints: an interrupted run does not resume "
+                        'exactly, and restarts the interrupted epoch')
+    return parser.parse_args()
 
-    Where the recipe has no seed the run goes on with the one that it began with: the order of the data depends on it.
-    The first process chooses for all.
+
+def main() -> None:
+    args = parse_args()
+    try:
+        with exit_on_error():
+            cfg, warnings = prepare(args)
+    except SystemExit:
+        destroy_cpu_process_group()
+        raise
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for warning in warnings:
+        runner.logger.warning(warning)
+    runner.train()
+    model = weakref.ref(runner.model)
+    del runner
+    destroy_cpu_process_group(model)
+
+
+def prepare(args: argparse.Namespace) -> tuple[Config, list[str]]:
+    """Build the config to train from the arguments.
+
+    Args:
+        args: Parsed arguments.
 
     Returns:
-        what the log has to say of the choice.
+        The config and the warnings to log.
 
     Raises:
-        SystemExit: the checkpoint cannot be gone on from, or not every process finds it; the same in all of them.
+        ValueError: If the arguments are invalid.
     """
-    if not str(checkpoint).strip():
-        raise SystemExit("--resume was given an empty name (a shell's variable that is not set?): give the path of a "
-                         '.pth file, or --resume auto.')
-    connect_processes(config)
-    own_seed = (config.get('randomness') or {}).get('seed')
+    check_launcher(args.launcher, args.config)
+    cfg = config_from_args(args)
+    check_sections(cfg, 'train')
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_lr_scaling(cfg)
+    warnings = enable_resume(cfg, args.resume) if args.resume is not None else []
+    check_load_from(cfg)
+    if not args.stock_loop:
+        make_resumable(cfg)
+    init_cpu_process_group(cfg)
+    return cfg, warnings
 
-    def answer():
-        chosen, said = choose(config.work_dir, None if checkpoint == 'auto' else str(checkpoint))
-        return chosen, said, seed_of(chosen) if chosen and own_seed is None else None
 
-    try:
-        chosen, said, seed = first_process(answer)
-        if chosen is not None:
-            same_everywhere(chosen)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-    if chosen is None:
-        return said
-    config.resume, config.load_from = True, chosen
+def enable_amp(cfg: Config) -> None:
+    """Train in mixed precision."""
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp needs an optim_wrapper of type OptimWrapper, got {wrapper}: omit --amp.')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_lr_scaling(cfg: Config) -> None:
+    """Scale the learning rate with the batch size."""
+    scaling = cfg.get('auto_scale_lr')
+    base = scaling.get('base_batch_size') if isinstance(scaling, dict) else None
+    if not isinstance(base, int) or base < 1:
+        raise ValueError(f'--auto-scale-lr needs the batch size that the learning rate was chosen for, got '
+                         f'auto_scale_lr={scaling!r}: add --cfg-options auto_scale_lr.base_batch_size=16')
+    cfg.auto_scale_lr.enable = True
+
+
+def enable_resume(cfg: Config, checkpoint: str) -> list[str]:
+    """Resume from a checkpoint that the main process selects for all.
+
+    If the config has no seed, that of the checkpoint is used, since the order of the data depends on it.
+
+    Args:
+        cfg: Training config, modified in place.
+        checkpoint: Path or URL, or ``'auto'`` for the latest complete checkpoint in the work folder. Without one,
+            training starts as usual.
+
+    Returns:
+        The warnings to log.
+
+    Raises:
+        ValueError: On all processes, if the checkpoint cannot be resumed or is not the same file on all of them.
+    """
+    if not checkpoint.strip():
+        raise ValueError('--resume got an empty string (an unset shell variable?): give the path of a .pth file, or '
+                         '--resume auto.')
+    connect_processes(cfg)
+    needs_seed = (cfg.get('randomness') or {}).get('seed') is None
+
+    def select() -> tuple[str | None, list[str], int | None]:
+        selected, warnings = select_checkpoint(cfg.work_dir, None if checkpoint == 'auto' else checkpoint)
+        return selected, warnings, seed_of(selected) if selected and needs_seed else None
+
+    selected, warnings, seed = broadcast_from_main(select)
+    if selected is None:
+        return warnings
+    check_same_on_all_ranks(selected)
+    cfg.resume, cfg.load_from = True, selected
     if seed is not None:
-        config.randomness = dict(config.get('randomness') or {}, seed=seed)
-    return said
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    broadcast_from_main(lambda: (check_checkpoint(cfg, selected), check_training_state(selected)))
+    return warnings
 
 
-def seed_of(checkpoint: str):
-    """The seed of the run that wrote it; None where it does not say, or is not a file here."""
+def seed_of(checkpoint: str) -> int | None:
+    """Return the seed of the run that wrote a checkpoint, or None if unknown."""
     if not Path(checkpoint).is_file():
         return None
-    content = content_of(checkpoint)
+    content = read_training_state(checkpoint)
     meta = content.get('meta') if isinstance(content, dict) else None
     return meta.get('seed') if isinstance(meta, dict) else None
 
 
-def connect_processes(config: Config) -> None:
-    """Bring up the process group before the runner does: processes can agree on a checkpoint then.
+def connect_processes(cfg: Config) -> None:
+    """Initialize the process group before the runner does, so that processes can agree on a checkpoint.
 
-    Strategies of FlexibleRunner that bring up a group of their own kind are left alone; with them the loop agrees.
+    FlexibleRunner's strategies with process groups of their own are skipped: there the training loop agrees.
     """
-    start_processes(config)
-    strategy = (config.get('strategy') or {}).get('type')
-    if config.launcher == 'none' or is_distributed() or strategy in ('DeepSpeedStrategy', 'ColossalAIStrategy'):
+    init_cpu_process_group(cfg)
+    strategy = (cfg.get('strategy') or {}).get('type')
+    if cfg.launcher == 'none' or is_distributed() or strategy in ('DeepSpeedStrategy', 'ColossalAIStrategy'):
         return
-    environment = config.get('env_cfg') or {}
-    set_multi_processing(**environment.get('mp_cfg', {}), distributed=True)
-    init_dist(config.launcher, **environment.get('dist_cfg', {}))
-
-
-def check_resumed(config: Config) -> None:
-    """Exit, in all processes with the same sentence, where the recipe's model cannot go on from the checkpoint."""
-    def check():
-        check_checkpoint(config, config.load_from)
-        check_training(config.load_from)
-
-    try:
-        first_process(check)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-
-
-def main():
-    parser = option_parser('Train a recipe.')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument('--auto-scale-lr', action='store_true', help='let the learning rate follow the batch size')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from this checkpoint, or from the newest whole one in the work folder')
-    parser.add_argument('--stock-loop', action='store_true',
-                        help="train with the toolboxes' own loop, batches and checkpoints: a run that is stopped does "
-                        'not go on exactly, nor from the middle of an epoch')
-    arguments = parser.parse_args()
-    check_launcher(arguments.launcher, arguments.config)
-    config = load_config(arguments)
-    check_parts(config, 'train')
-    if arguments.amp:
-        use_amp(config)
-    if arguments.auto_scale_lr:
-        scale_learning_rate(config)
-    said = []
-    if arguments.resume is not None:
-        try:
-            said = resume(config, arguments.resume)
-            if config.get('resume'):
-                check_resumed(config)
-        except SystemExit:
-            end_processes(lambda: None)
-            raise
-    check_start(config)
-    if not arguments.stock_loop:
-        make_resumable(config)
-    start_processes(config)
-    runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
-    for sentence in said:
-        runner.logger.warning(sentence)
-    runner.train()
-    model = weakref.ref(runner.model)
-    del runner
-    end_processes(model)
+    env_cfg = cfg.get('env_cfg') or {}
+    set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
+    init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}))
 
 
 if __name__ == '__main__':

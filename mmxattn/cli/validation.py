@@ -1,214 +1,121 @@
-"""What the tools are given: recipes, folders and checkpoints that cannot be used are told before any work begins."""
-import http.client
+"""Checks of configs, launchers and checkpoints before any work starts."""
 import os
-import pickle
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlparse
 
 import torch
+import torch.distributed
 from mmengine.config import Config
 
-from mmxattn.engine import newest_checkpoint
-from mmxattn.patches import LOADS_WEIGHTS_ONLY, unreachable, unreadable
+from ..utils.checkpoints import SAFE_BY_DEFAULT, load_model, read_weights
+from ..utils.config import build_model
 
-__all__ = ['check_checkpoint', 'check_launcher', 'check_parts', 'check_start', 'check_work_dir', 'read_config']
+__all__ = ['check_checkpoint', 'check_launcher', 'check_load_from', 'check_sections', 'check_work_dir']
 
-# What mmengine's Runner takes together or not at all.
-PARTS = dict(train=('train_cfg', 'train_dataloader', 'optim_wrapper'),
-             val=('val_cfg', 'val_dataloader', 'val_evaluator'),
-             test=('test_cfg', 'test_dataloader', 'test_evaluator'))
-# What each launcher's processes have in their environment, and how they are started.
+SECTIONS = dict(train=('train_cfg', 'train_dataloader', 'optim_wrapper'),
+                test=('test_cfg', 'test_dataloader', 'test_evaluator'))
+# Environment variables of each launcher, and a command that sets them.
 LAUNCHERS = dict(
     pytorch=(('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun --nproc-per-node=8 {}'),
     slurm=(('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'SLURM_NODELIST'),
            'srun --ntasks=8 --gres=gpu:8 python {}'),
     mpi=(('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'MASTER_ADDR'),
          'MASTER_ADDR=localhost mpirun -np 8 -x MASTER_ADDR python {}'))
-ANSWER_S = 30  # that an address has
-
-
-def read_config(path: str, options: dict | None) -> Config:
-    """A recipe with the overriding options merged in.
-
-    Raises:
-        SystemExit: there is no such file, or it cannot be read.
-    """
-    if not Path(path).is_file():
-        raise SystemExit(f'There is no recipe {path}: give the path of a config file (.py). Those of this package: mim '
-                         'search mmxattn')
-    try:
-        config = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything may go wrong in it
-        raise SystemExit(f'The recipe {path} cannot be read ({type(error).__name__}: {error}): mend it, or see that '
-                         'the toolbox it inherits from is installed.') from error
-    try:
-        config.merge_from_dict(options or {})
-    except (KeyError, TypeError, IndexError) as error:
-        raise SystemExit(f'--cfg-options {options} go with nothing in {path} ({type(error).__name__}: {error}): name '
-                         'keys that it has.') from error
-    return config
 
 
 def check_launcher(launcher: str, config: str) -> None:
-    """Exit with one sentence where this process is none of those that a launcher starts.
+    """Check that this process was started by the launcher.
 
     Args:
-        launcher: of the command line.
-        config: the recipe's path, for the command in the sentence.
+        launcher: Value of ``--launcher``.
+        config: Path of the config, for the error message.
 
     Raises:
-        SystemExit: the environment lacks what the launcher's processes have, or mpi is asked for without a GPU.
+        ValueError: If an environment variable of the launcher is missing.
     """
     if launcher == 'none' or torch.distributed.is_initialized():
         return
-    names, start = LAUNCHERS[launcher]
-    absent = [name for name in names if name not in os.environ]
-    if absent:
-        command = start.format(f'{sys.argv[0]} {config} --launcher {launcher}')
-        raise SystemExit(f'--launcher {launcher} is for the processes that it starts, and this is none of them '
-                         f'({", ".join(absent)} not set): start them by `{command}`, or leave --launcher out for one '
-                         'process.')
-    if launcher == 'mpi' and not torch.cuda.is_available():
-        raise SystemExit("--launcher mpi takes a GPU a process, and none is here: take --launcher pytorch, or leave it "
-                         'out for one process.')
+    variables, command = LAUNCHERS[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        command = command.format(f'{sys.argv[0]} {config} --launcher {launcher}')
+        raise ValueError(f'--launcher {launcher} needs {", ".join(missing)} in the environment: start the processes '
+                         f'with `{command}`, or omit --launcher to run a single process.')
 
 
-def check_parts(config: Config, work: str) -> None:
-    """Exit with one sentence where a recipe lacks what a work needs, or has a part of what goes together.
+def check_sections(cfg: Config, mode: str) -> None:
+    """Check that a config has the sections for training or testing.
 
     Args:
-        config: the recipe.
-        work: 'train' or 'test'.
+        cfg: The config.
+        mode: ``'train'`` or ``'test'``.
 
     Raises:
-        SystemExit: the model or a part of the work is missing, None, or no dict; or of another work's parts some are
-            there and some are not.
+        ValueError: If a section is missing.
     """
-    for name in ('model', *PARTS[work]):
-        part = config.get(name)
-        if not isinstance(part, dict) and not (name.endswith('evaluator') and isinstance(part, (list, tuple))):
-            raise SystemExit(f'The recipe {config.filename} has {name}={part!r}, and to {work} it needs a dict there: '
-                             f'add {name}, or give a recipe that has it. Those of this package: mim search mmxattn')
-    for names in PARTS.values():
-        absent = [name for name in names if config.get(name) is None]
-        if absent and len(absent) < len(names):
-            raise SystemExit(f'The recipe {config.filename} has {absent[0]}=None beside '
-                             f'{", ".join(name for name in names if name not in absent)}: give all of '
-                             f'{", ".join(names)}, or none.')
+    for name in SECTIONS[mode]:
+        if not isinstance(cfg.get(name), (dict, list)):
+            raise ValueError(f'The config {cfg.filename} must define `{name}` as a dict to {mode}, got '
+                             f'{name}={cfg.get(name)!r}.')
 
 
 def check_work_dir(folder: str | Path) -> None:
-    """Raise a ValueError where nothing can be written into a folder that is there or to be made; nothing is made."""
-    place = Path(folder).absolute()
+    """Check that files can be written to a folder, which may not exist yet. Nothing is created.
+
+    Raises:
+        ValueError: If the folder is not writable.
+    """
+    existing = Path(folder).absolute()
     try:
-        while not place.exists():
-            place = place.parent
-        with tempfile.TemporaryFile(dir=place):
+        while not existing.exists():
+            existing = existing.parent
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise ValueError(f'Nothing can be written to {folder} ({error.strerror}: {place}): give another folder with '
-                         '--work-dir.') from error
+        raise ValueError(f'Cannot write to {folder} ({error.strerror}: {existing}): give another folder with '
+                         f'--work-dir.') from error
 
 
-def check_checkpoint(config: Config, checkpoint: str) -> None:
-    """Exit with one sentence where a file has not all weights of the recipe's model.
+def check_checkpoint(cfg: Config, checkpoint: str) -> None:
+    """Check that a checkpoint has all weights of the model. mmengine loads what fits and only logs the rest.
 
-    mmengine loads what fits and only logs the rest: a test of random weights would look like a result. What an address
-    has, and what is in a folder of shards, is not looked at. Below PyTorch 2.6 no file is, for mmengine's cannot be
-    read without running what is in them.
+    URLs and folders of shards are not checked, nor are files before PyTorch 2.6, which cannot read mmengine's
+    checkpoints without running code from them.
 
-    Raises:
-        SystemExit: there is no such file, it cannot be read, or its weights are another model's; a folder for a recipe
-            that reads files; an address that does not answer.
-    """
-    check_place(config, checkpoint)
-    if not is_looked_at(checkpoint):
-        return
-    from mmxattn.utils.checkpoints import load_model  # here, for it takes seconds to import
-    try:
-        load_model(config, checkpoint)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-
-
-def check_start(config: Config) -> None:
-    """Exit with one sentence where a training is to start from a file that has no weight for the recipe's model.
-
-    Where it has some, the others are new: another number of classes, a new part. What an address has is not looked at.
+    Args:
+        cfg: Config of the model.
+        checkpoint: Path or URL.
 
     Raises:
-        SystemExit: there is no such file, it cannot be read, or nothing in it has the name of a weight of the model; a
-            folder for a recipe that reads files; an address that does not answer.
+        ValueError: If the file is missing, cannot be read, or does not fit the model.
     """
-    checkpoint = config.get('load_from')
-    if not checkpoint or config.get('resume'):
-        return
-    check_place(config, checkpoint)
-    if not is_looked_at(checkpoint):
-        return
-    if not Path(checkpoint).is_file():
-        raise SystemExit(f'There is no checkpoint {checkpoint}: give the path of a .pth file as load_from, or none.')
-    from mmxattn.utils.config import build_model  # here, for it takes seconds to import
-    try:
-        weights = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise SystemExit(str(unreadable(checkpoint, error))) from error
-    weights = weights.get('state_dict', weights) if isinstance(weights, dict) else {}
-    model = build_model(config)
-    try:
-        missing, _ = model.load_state_dict({key.removeprefix('module.'): x for key, x in weights.items()}, strict=False)
-    except RuntimeError:
-        return  # a name that both have, in another shape
-    if {name for name, _ in model.named_parameters()} <= set(missing):
-        raise SystemExit(f'load_from={checkpoint} has {len(weights)} entries, and none of them is a weight of the '
-                         f'model of {config.filename}: give a checkpoint of a like model, or none.')
+    if _is_checked_here(checkpoint):
+        load_model(cfg, checkpoint)
 
 
-def check_place(config: Config, checkpoint: str) -> None:
-    """Exit with one sentence where mmengine would not find a checkpoint: in a folder, or at an address.
+def check_load_from(cfg: Config) -> None:
+    """Check that the checkpoint in ``load_from`` has at least one weight of the model to train.
+
+    The other weights may be new, such as the classifier of another number of classes. See :func:`check_checkpoint` for
+    what is not checked.
+
+    Args:
+        cfg: Training config.
 
     Raises:
-        SystemExit: a folder, for a recipe whose strategy does not write folders; an address that does not answer.
+        ValueError: If the file is missing, cannot be read, or has no weight of the model.
     """
-    if not is_first():
+    checkpoint = cfg.get('load_from')
+    if not checkpoint or cfg.get('resume') or not _is_checked_here(checkpoint):
         return
-    if checkpoint.startswith(('http://', 'https://')):
-        check_address(checkpoint)
-    elif Path(checkpoint).is_dir() and not in_shards(config):
-        files = sorted(Path(checkpoint).glob('*.pth'), key=lambda file: file.stat().st_mtime)
-        newest = newest_checkpoint(checkpoint) or (files[-1] if files else None)
-        raise SystemExit(f'The checkpoint {checkpoint} is a folder: give ' + (
-            f'a file in it; the newest is {newest}.' if newest else 'the path of a .pth file; it has none.'))
+    weights = read_weights(checkpoint)
+    names = {name for name, _ in build_model(cfg).named_parameters()}
+    if not names & weights.keys():
+        raise ValueError(f'load_from={checkpoint} has {len(weights)} tensors, but none is a weight of the model of '
+                         f'{cfg.filename}: give a checkpoint of a similar model, or omit load_from.')
 
 
-def check_address(address: str) -> None:
-    """Exit with one sentence where an address does not answer; what torch keeps of it from before needs no network."""
-    if (Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(address).path).name).is_file():
-        return
-    try:
-        request = urllib.request.Request(address, headers={'User-Agent': 'torch.hub'})  # as torch will ask
-        with urllib.request.urlopen(request, timeout=ANSWER_S):
-            pass
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SystemExit(str(unreachable(address, error))) from error
-
-
-def in_shards(config: Config) -> bool:
-    """Whether a recipe's strategy writes folders, one file a process: DeepSpeed's, FSDP's and ColossalAI's do."""
-    strategy = config.get('strategy') or {}
-    kind = strategy.get('type', '') if isinstance(strategy, dict) else strategy
-    return 'runner_type' in config and kind not in ('', 'SingleDeviceStrategy', 'DDPStrategy')
-
-
-def is_first() -> bool:
-    """Whether this is the first process of a run."""
-    return os.environ.get('SLURM_PROCID', os.environ.get('LOCAL_RANK', '0')) == '0'
-
-
-def is_looked_at(checkpoint: str) -> bool:
-    """Whether a checkpoint is a file that can be read safely, and this is the first process of a run."""
-    return is_first() and LOADS_WEIGHTS_ONLY and '://' not in checkpoint and not Path(checkpoint).is_dir()
+def _is_checked_here(checkpoint: str) -> bool:
+    is_main_process = os.environ.get('SLURM_PROCID', os.environ.get('LOCAL_RANK', '0')) == '0'
+    return is_main_process and SAFE_BY_DEFAULT and '://' not in checkpoint and not Path(checkpoint).is_dir()

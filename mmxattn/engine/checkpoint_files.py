@@ -1,59 +1,64 @@
-"""Checkpoint files: written whole or not at all, known when they are cut short, and the newest whole one found."""
+"""Checkpoint files: atomic writes, detection of truncated files, and the latest checkpoint of a run."""
 import os
-import pickle
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
-import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
-from ..patches import LOADS_WEIGHTS_ONLY, unreadable
 from ..utils.atomic_files import write_atomic
+from ..utils.checkpoints import SAFE_BY_DEFAULT, read_checkpoint
 
-__all__ = ['WholeFiles', 'content_of', 'cut_short', 'find_newest', 'newest_checkpoint']
+__all__ = ['AtomicBackend', 'find_latest_checkpoint', 'is_truncated', 'read_training_state', 'scan_checkpoints']
 
-OWN = re.compile(r'(epoch_\d+|iter_\d+|stopped|stopped_before)\.pth')  # what a run may have written to go on from
+# Checkpoints to resume from. best_*.pth and published files have no optimizer state.
+RESUMABLE = re.compile(r'(epoch_\d+|iter_\d+|stopped|stopped_before)\.pth')
 
 
-class WholeFiles(LocalBackend):
-    """mmengine's local files, written whole; what is to go goes when ``sweep`` says so.
+class AtomicBackend(LocalBackend):
+    """Local file backend with atomic writes and deferred removal.
 
-    mmengine's own backend opens the target itself for writing, and its CheckpointHook removes the checkpoint that is
-    one too many before the new one is written: a process killed in between has lost both.
+    mmengine's own backend writes into the target file, and its CheckpointHook removes the oldest checkpoint before it
+    writes the new one. A process that is killed in between can lose both. Here, ``remove`` takes effect in ``flush``.
     """
 
     def __init__(self):
-        self.doomed = []  # paths, and which file each was at that time
+        self.removed: list[tuple[Path, int]] = []  # path and inode
 
-    def put(self, obj: bytes, filepath) -> None:
+    def put(self, obj: bytes, filepath: str | Path) -> None:
         write_atomic(filepath, obj, durable=True)
 
-    def remove(self, filepath) -> None:
-        self.doomed.append((Path(filepath), os.stat(filepath).st_ino))
+    def remove(self, filepath: str | Path) -> None:
+        self.removed.append((Path(filepath), os.stat(filepath).st_ino))
 
-    def sweep(self) -> None:
-        """Remove for good what ``remove`` was told, save what has been written anew under the same name."""
-        for path, inode in self.doomed:
+    def flush(self) -> None:
+        """Remove the files passed to ``remove``, except those that have been replaced since."""
+        for path, inode in self.removed:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
-        self.doomed.clear()
+        self.removed.clear()
 
 
-register_backend('mmxattn.WholeFiles', WholeFiles, force=True)
+register_backend('mmxattn.AtomicBackend', AtomicBackend, force=True)
+register_backend('mmxattn.WholeFiles', AtomicBackend, force=True)  # its name in mmxattn 0.1.0
 
 
-def cut_short(path) -> bool:
-    """Whether a checkpoint is not all there: by its archive's directory, which stands at its end, and its checksums.
+def is_truncated(path: str | Path) -> bool:
+    """Check whether a checkpoint is incomplete or damaged, by the directory and checksums of its zip archive.
 
-    A folder (sharded checkpoints: one file a process) is cut short where one of its files is, or it has none. A file in
-    the format before PyTorch 1.6 has neither: of it that cannot be told, and the answer is yes.
+    Args:
+        path: Checkpoint file, or the folder of a sharded checkpoint with one file per process.
+
+    Returns:
+        True if the file, or any file of the folder, is damaged or missing. Also True for the format of PyTorch < 1.6,
+        which has no checksums.
     """
     path = Path(path)
     if path.is_dir():
-        files = list(path.glob('*.pth'))
-        return not files or any(cut_short(file) for file in files)
+        shards = list(path.glob('*.pth'))
+        return not shards or any(is_truncated(shard) for shard in shards)
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is not None
@@ -61,76 +66,83 @@ def cut_short(path) -> bool:
         return True
 
 
-def content_of(path):
-    """What is in a checkpoint, its tensors not yet read; of a folder what is in its first file.
+def read_training_state(path: str | Path) -> Any:
+    """Read a checkpoint of a training run with its tensors mapped, not loaded.
+
+    Args:
+        path: Checkpoint file, or the folder of a sharded checkpoint, of which the first file is read.
 
     Raises:
-        ValueError: it cannot be read.
-        OSError: there is no such file.
+        ValueError: If it cannot be read.
+        OSError: If there is no such file.
     """
     path = Path(path)
     file = min(path.glob('*.pth')) if path.is_dir() else path
-    try:
-        return torch.load(file, map_location='cpu', weights_only=LOADS_WEIGHTS_ONLY, mmap=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise unreadable(path, error) from error
+    return read_checkpoint(file, weights_only=SAFE_BY_DEFAULT, mmap=True)
 
 
-def step_of(path) -> int:
-    """The number of steps that a checkpoint says were trained; -1 where it does not say."""
-    try:
-        return int(content_of(path)['meta']['iter'])
-    except (OSError, KeyError, TypeError, IndexError, ValueError):
-        return -1
-
-
-def newest_checkpoint(folder) -> str | None:
-    """The newest whole checkpoint of a run, to go on from; each one that is cut short is named in the log.
-
-    ``find_newest`` says which it is.
+def find_latest_checkpoint(folder: str | Path) -> str | None:
+    """Find the latest complete checkpoint of a run. Truncated checkpoints are logged and skipped.
 
     Args:
-        folder: the run's work folder; it need not be there.
+        folder: Work folder of the run, which may not exist.
+
     Returns:
-        the path, or None where there is no whole checkpoint.
+        The path, or None if there is no complete checkpoint.
     """
-    newest, cut = find_newest(folder)
-    for sentence in cut:
-        print_log(sentence, 'current', 30)
-    return newest
+    latest, warnings = scan_checkpoints(folder)
+    for warning in warnings:
+        print_log(warning, 'current', 30)
+    return latest
 
 
-def find_newest(folder) -> tuple[str | None, list[str]]:
-    """The newest whole checkpoint of a run, and a sentence for each that is cut short and was passed over.
+def scan_checkpoints(folder: str | Path) -> tuple[str | None, list[str]]:
+    """Find the latest complete checkpoint of a run without logging.
 
-    It is the one that ``last_checkpoint`` names, found by its name in the folder itself, for a work folder may have
-    been copied; save where one of the folder's own is both younger and further: then the process died before it could
-    name that. Without a pointer that leads to a whole file it is the youngest whole one of the folder; where that has
-    none, and no file of the pointer's name, the one where the pointer says. ``best_*`` and published files have no
-    optimizer and do not count.
+    The file that ``last_checkpoint`` names is preferred. It is looked up by name in ``folder``, since work folders are
+    copied and moved. A file that is both newer and further in training wins over it: the process was killed before it
+    could update ``last_checkpoint``. If the named file is unusable, the newest complete file is used.
+
+    Args:
+        folder: Work folder of the run, which may not exist.
+
+    Returns:
+        The path, or None, and a warning for each truncated checkpoint.
     """
-    folder, cut = Path(folder), []
+    folder, warnings = Path(folder), []
 
-    def whole(path: Path) -> bool:
+    def is_usable(path: Path) -> bool:
         if not path.exists():
             return False
-        if cut_short(path):
-            cut.append(f'The checkpoint {path} is cut short and not used; the one before it is looked for.')
+        if is_truncated(path):
+            warnings.append(f'The checkpoint {path} is truncated and skipped.')
             return False
         return True
 
     pointer = folder / 'last_checkpoint'
-    named = pointer.read_text().strip() if pointer.is_file() else ''
-    pointed = folder / Path(named).name if named else None
-    if pointed is not None and not whole(pointed):
+    target = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    pointed = folder / target.name if target.name else None
+    fallback = target if target.name and not (folder / target.name).exists() else None
+    if pointed is not None and not is_usable(pointed):
         pointed = None
-    own = sorted((path for path in folder.glob('*.pth') if OWN.fullmatch(path.name) and path.name != Path(named).name),
-                 key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in own:
-        if pointed is not None and path.stat().st_mtime_ns <= pointed.stat().st_mtime_ns:
+    others = [path for path in folder.glob('*.pth') if RESUMABLE.fullmatch(path.name) and path.name != target.name]
+    for path in sorted(others, key=_modified, reverse=True):
+        if pointed is not None and _modified(path) <= _modified(pointed):
             break
-        if whole(path) and (pointed is None or step_of(path) > step_of(pointed)):
-            return str(path), cut
-    if named and not (folder / Path(named).name).exists() and whole(Path(named)):
-        pointed = Path(named)
-    return (None if pointed is None else str(pointed)), cut
+        if is_usable(path) and (pointed is None or _trained_steps(path) > _trained_steps(pointed)):
+            return str(path), warnings
+    if fallback is not None and is_usable(fallback):  # last_checkpoint points outside of the folder
+        pointed = fallback
+    return (None if pointed is None else str(pointed)), warnings
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _trained_steps(path: Path) -> int:
+    """Return the step count of a checkpoint, or -1 if it has none."""
+    try:
+        return int(read_training_state(path)['meta']['iter'])
+    except (OSError, KeyError, TypeError, IndexError, ValueError):
+        return -1

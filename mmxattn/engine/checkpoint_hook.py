@@ -1,149 +1,149 @@
-"""mmengine's CheckpointHook, for runs that are stopped and killed."""
+"""CheckpointHook for runs that are stopped and killed."""
 import copy
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 from torch import Tensor
 
 from ..registry import HOOKS
 from ..utils.atomic_files import remove_partial_files, write_atomic
-from .checkpoint_files import cut_short
+from .checkpoint_files import is_truncated
 from .loops import ResumableEpochLoop, ResumableIterLoop
-from .resume import settle
-from .state import batch_sizes, restore_batch_sizes, restore_gradients, updates, waiting_gradients
+from .resume import resolve_resume
+from .state import accumulated_gradients, is_update_step, restore_gradients, restore_sizes, sampled_sizes
 from .stop_request import StopRequest
 
 __all__ = ['ResumableCheckpointHook']
 
-EXIT_CODE = 143  # 128 + SIGTERM, as a shell has it
+EXIT_CODE = 143  # 128 + SIGTERM, as in a shell
+STOPPED, STOPPED_BEFORE = 'stopped.pth', 'stopped_before.pth'
 
 
 @HOOKS.register_module()
 class ResumableCheckpointHook(CheckpointHook):
-    """CheckpointHook that never loses the newest whole checkpoint, and writes one when SIGTERM comes.
+    """CheckpointHook that never loses the latest complete checkpoint and saves one on SIGTERM.
 
-    - Files are written beside their place and renamed; ``last_checkpoint`` follows, and what is one too many goes last.
-    - SIGTERM: the step under way is ended (where gradients are accumulated, all steps up to the update),
-      ``stopped.pth`` written, and the process exits with 143. During validation nothing is written: the run goes on
-      from the checkpoint before it.
-    - ``resume=True`` takes the newest checkpoint that is whole, in all processes the first one's; one that is cut short
-      is named and left.
-    - Gradients that wait for an update and the size that mmdet's BatchSyncRandomResize has drawn are saved too.
+    - Checkpoints are written atomically, then ``last_checkpoint`` is updated, then old checkpoints are removed.
+    - On SIGTERM the current step is completed (with gradient accumulation, all steps up to the next update),
+      ``stopped.pth`` is written, and the process exits with code 143. During validation nothing is written, and the
+      run resumes from the previous checkpoint.
+    - ``resume=True`` uses the latest complete checkpoint; all processes follow the main process. Truncated checkpoints
+      are logged and skipped.
+    - Checkpoints also hold accumulated gradients and the image size that mmdet's BatchSyncRandomResize has drawn.
 
-    Arguments are CheckpointHook's; with ``backend_args`` of your own, files are written by that backend and its rules.
+    Args:
+        *args: Arguments of CheckpointHook.
+        backend_args: File backend. With another backend than the default, writes are as safe as that backend.
+        **kwargs: Arguments of CheckpointHook.
 
     Raises:
-        ValueError: the checkpoint to resume from, given by its path, is cut short, and the message names the newest
-            whole one beside it; or not all processes find the one that was chosen.
-        SystemExit: 143, after SIGTERM.
+        ValueError: If the checkpoint to resume from is truncated, or if not all processes find the same file.
+        SystemExit: With code 143, after SIGTERM.
     """
 
     def __init__(self, *args, backend_args: dict | None = None, **kwargs):
-        backend_args = backend_args or dict(backend='mmxattn.WholeFiles')
+        backend_args = backend_args or dict(backend='mmxattn.AtomicBackend')
         super().__init__(*args, backend_args=backend_args, **kwargs)
-        self.stop = StopRequest()
+        self.stop_request = StopRequest()
         self.gradients: dict[str, Tensor] = {}
 
-    def before_run(self, runner):
-        """Choose the checkpoint before Runner does; the loops here have done it before, other loops do not."""
-        settle(runner)
+    def before_run(self, runner: Runner) -> None:
+        resolve_resume(runner)  # needed for loops other than ours, before the runner loads
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         if is_main_process():
             remove_partial_files(self.out_dir)
-        self.stop.listen()
+        self.stop_request.install()
 
-    def before_train_epoch(self, runner) -> None:
+    def before_train_epoch(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, ResumableIterLoop):
-            runner.train_loop.make_up_validation()
+            runner.train_loop.run_missed_validation()
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    # The keys of the checkpoint and of the message hub are those of mmxattn 0.1.0.
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if self.gradients:
             checkpoint['waiting_gradients'] = self.gradients
-        if sizes := batch_sizes(runner):
+        if sizes := sampled_sizes(runner):
             checkpoint['batch_sizes'] = sizes
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if getattr(runner, '_resume', False):
             restore_gradients(runner, checkpoint.get('waiting_gradients', {}))
-            restore_batch_sizes(runner, checkpoint.get('batch_sizes', {}))
+            restore_sizes(runner, checkpoint.get('batch_sizes', {}))
 
-    def after_train(self, runner) -> None:
-        self.stop.leave()
-        super().after_train(runner)
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if isinstance(runner.train_loop, ResumableEpochLoop):
             runner.message_hub.update_info('batches_of_epoch', (batch_idx + 1, len(runner.train_dataloader)))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if updates(runner) and self.stop.agreed():
-            self.write_and_exit(runner)
+        if is_update_step(runner) and self.stop_request.received_by_any():
+            self._save_and_exit(runner)
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         runner.message_hub.pop_info('batches_of_epoch')
         super().after_train_epoch(runner)
 
-    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if self.stop.received:  # each for itself: processes may validate different numbers of batches
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        # No communication here: processes may validate different numbers of batches.
+        if self.stop_request.received:
             last = self.last_ckpt or runner._load_from
-            runner.logger.info(f'SIGTERM during validation: {last} is the checkpoint to go on from.')
+            runner.logger.info(f'SIGTERM during validation: resume from {last}.')
             raise SystemExit(EXIT_CODE)
 
-    def write_and_exit(self, runner) -> None:
-        self.last_ckpt = self.file_backend.join_path(self.out_dir, 'stopped.pth')
+    def after_train(self, runner: Runner) -> None:
+        self.stop_request.uninstall()
+        super().after_train(runner)
+
+    def _save_and_exit(self, runner: Runner) -> None:
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, STOPPED)
         if isinstance(runner.train_loop, ResumableIterLoop):
             runner.message_hub.update_info('stopped_at_step', runner.iter + 1)
-        self.set_aside('stopped.pth', 'stopped_before.pth')
-        runner.save_checkpoint(self.out_dir, 'stopped.pth', save_optimizer=True, save_param_scheduler=True,
+        self._keep_previous_stop()
+        runner.save_checkpoint(self.out_dir, STOPPED, save_optimizer=True, save_param_scheduler=True,
                                meta=dict(epoch=runner.epoch, iter=runner.iter + 1), by_epoch=False,
                                backend_args=copy.copy(self.backend_args))
-        self.point_to_last(runner)
-        if is_main_process():
-            remove(Path(self.out_dir) / 'stopped_before.pth')
-        runner.logger.info(f'SIGTERM at step {runner.iter + 1}: {self.last_ckpt} is written; --resume goes on there.')
-        barrier()  # a launcher ends the others as soon as one has gone
-        raise SystemExit(EXIT_CODE)
-
-    def set_aside(self, name: str, aside: str) -> None:
-        """Rename a checkpoint before another of its name is written: FlexibleRunner writes into the file itself.
-
-        ``aside`` goes only where there is one to take its place: a run may have been killed between the two.
-        """
-        old, kept = Path(self.out_dir) / name, Path(self.out_dir) / aside
-        if is_main_process() and old.exists() and not cut_short(old):
-            remove(kept)
-            os.replace(old, kept)
-        barrier()
-
-    def point_to_last(self, runner) -> None:
         if is_main_process():
             write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode(), durable=True)
+            _remove(Path(self.out_dir) / STOPPED_BEFORE)
+        runner.logger.info(f'SIGTERM at step {runner.iter + 1}: saved {self.last_ckpt}, use --resume to continue.')
+        barrier()  # launchers kill the other processes as soon as one exits
+        raise SystemExit(EXIT_CODE)
 
-    def _save_checkpoint_with_step(self, runner, step, meta):
-        self.gradients = waiting_gradients(runner)
+    def _keep_previous_stop(self) -> None:
+        """Rename a complete ``stopped.pth``, since FlexibleRunner overwrites files in place."""
+        stopped, kept = Path(self.out_dir) / STOPPED, Path(self.out_dir) / STOPPED_BEFORE
+        if is_main_process() and stopped.exists() and not is_truncated(stopped):
+            _remove(kept)
+            os.replace(stopped, kept)
+        barrier()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self.gradients = accumulated_gradients(runner)
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
-        for name in ('stopped.pth', 'stopped_before.pth'):  # older than the one just written
+        for name in (STOPPED, STOPPED_BEFORE):  # older than the checkpoint just written
             stopped = self.file_backend.join_path(self.out_dir, name)
             if is_main_process() and self.file_backend.isfile(stopped):
                 self.file_backend.remove(stopped)
-        self.sweep()
+        self._flush_removals()
 
-    def _save_best_checkpoint(self, runner, metrics):
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         super()._save_best_checkpoint(runner, metrics)
-        self.sweep()
+        self._flush_removals()
 
-    def sweep(self) -> None:
-        if is_main_process() and hasattr(self.file_backend, 'sweep'):
-            self.file_backend.sweep()
+    def _flush_removals(self) -> None:
+        if is_main_process() and hasattr(self.file_backend, 'flush'):
+            self.file_backend.flush()
 
 
-def remove(checkpoint: Path) -> None:
-    """Remove a checkpoint, a file or a folder of shards, should it be there."""
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint file or a folder of shards, if present."""
     if checkpoint.is_dir():
         shutil.rmtree(checkpoint)
     else:

@@ -1,88 +1,91 @@
-"""mmengine's two training loops, able to begin where a run was stopped.
+"""Training loops that resume in the middle of an epoch without loading the batches that were trained.
 
-EpochBasedTrainLoop begins the stopped epoch again, with the step count and the schedule already advanced.
-IterBasedTrainLoop loads everything that was trained once more: hours, in a run of 80,000 steps (OneDL's does not).
+mmengine's EpochBasedTrainLoop restarts the interrupted epoch, with the step count and schedule already advanced. Its
+IterBasedTrainLoop loads all trained batches again, which takes hours in a run of 80,000 steps.
 """
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ..registry import LOOPS
-from .resume import settle
-from .sampler import NumberedBatches
+from .resume import resolve_resume
+from .sampler import DeterministicBatchSampler
 
-__all__ = ['ResumableEpochLoop', 'ResumableIterLoop']
-
-
-def numbered_batches(loop) -> NumberedBatches:
-    """The loop's batches, which have to be numbered."""
-    batches = loop.dataloader.batch_sampler
-    if not isinstance(batches, NumberedBatches):
-        raise ValueError(f"{type(loop).__name__} needs train_dataloader.batch_sampler=dict(type='NumberedBatches'), "
-                         f'not {type(batches).__name__}: only numbered batches can begin in the middle.')
-    return batches
+__all__ = ['ResumableEpochLoop', 'ResumableIterLoop', 'SkippingIterator']
 
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """EpochBasedTrainLoop that goes on in the middle of an epoch; arguments are its own.
+    """EpochBasedTrainLoop that resumes in the middle of an epoch.
 
-    Where the number of batches an epoch is another than before the stop (other GPUs, another batch size), the middle is
-    not the same place: the stopped epoch begins again, and the log says so.
+    If the number of batches per epoch has changed (another batch size or number of GPUs), the interrupted epoch is
+    restarted with a warning.
+
+    Args:
+        runner: The runner.
+        *args: Arguments of EpochBasedTrainLoop.
+        **kwargs: Arguments of EpochBasedTrainLoop.
 
     Raises:
-        ValueError: the train data loader has no NumberedBatches.
+        ValueError: If the training data loader has no DeterministicBatchSampler.
     """
 
-    def __init__(self, runner, *args, **kwargs):
-        settle(runner)  # a runner builds its loop before it loads
+    def __init__(self, runner: Runner, *args, **kwargs):
+        resolve_resume(runner)  # the runner builds its loop before it loads the checkpoint
         super().__init__(runner, *args, **kwargs)
-        numbered_batches(self)
+        _batch_sampler(self)  # checks its type
 
     def run_epoch(self) -> None:
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        done = self.batches_done()
-        numbered_batches(self).skip(done)
+        done = self._trained_batches()
+        _batch_sampler(self).skip(done)
         for idx, data_batch in enumerate(self.dataloader, done):
             self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
-    def batches_done(self) -> int:
-        """How many batches of this epoch were trained before; the checkpoint's message hub knows."""
+    def _trained_batches(self) -> int:
+        """Return the number of batches of this epoch that were trained before the run was stopped."""
         total = len(self.dataloader)
-        done, total_then = self.runner.message_hub.pop_info('batches_of_epoch', (0, total))
-        if total_then == total:
+        done, previous_total = self.runner.message_hub.pop_info('batches_of_epoch', (0, total))
+        if previous_total == total:
             return done
-        self.runner.logger.warning(f'The run was stopped after {done} of {total_then} batches, and an epoch now has '
-                                   f'{total}: epoch {self._epoch + 1} begins again.')
+        self.runner.logger.warning(f'The run was stopped after {done} of {previous_total} batches, and an epoch now '
+                                   f'has {total}: epoch {self._epoch + 1} restarts.')
         self._iter -= done
         return 0
 
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
-    """IterBasedTrainLoop that goes on at any step without loading what was trained; arguments are its own.
+    """IterBasedTrainLoop that resumes at any step without loading the batches that were trained.
 
-    A sampler with an end (no InfiniteSampler) is read again up to that step, as in mmengine.
+    With a finite sampler (other than InfiniteSampler), batches are loaded again up to that step, as in mmengine.
+
+    Args:
+        runner: The runner.
+        *args: Arguments of IterBasedTrainLoop.
+        **kwargs: Arguments of IterBasedTrainLoop.
 
     Raises:
-        ValueError: the train data loader has no NumberedBatches.
+        ValueError: If the training data loader has no DeterministicBatchSampler.
     """
 
-    def __init__(self, runner, *args, **kwargs):
-        settle(runner)  # a runner builds its loop before it loads
+    def __init__(self, runner: Runner, *args, **kwargs):
+        resolve_resume(runner)  # the runner builds its loop before it loads the checkpoint
         super().__init__(runner, *args, **kwargs)
-        numbered_batches(self)
+        _batch_sampler(self)  # checks its type
 
-    def run(self):
-        batches = numbered_batches(self)
-        if self._iter > 0 and batches.endless:
-            batches.skip(self._iter)
-            self.dataloader_iterator = InPlace(type(self.dataloader_iterator)(self.dataloader), self._iter)
+    def run(self) -> Any:
+        if self._iter > 0 and _batch_sampler(self).is_infinite:
+            _batch_sampler(self).skip(self._iter)
+            self.dataloader_iterator = SkippingIterator(type(self.dataloader_iterator)(self.dataloader), self._iter)
         return super().run()
 
-    def make_up_validation(self) -> None:
-        """Validate before the first step, where the run was stopped between a step and the validation after it."""
+    def run_missed_validation(self) -> None:
+        """Run the validation of the last step if the run was stopped between that step and its validation."""
         if self.runner.message_hub.pop_info('stopped_at_step', None) != self._iter or self.runner.val_loop is None:
             return
         self._decide_current_val_interval()
@@ -90,19 +93,32 @@ class ResumableIterLoop(IterBasedTrainLoop):
             self.runner.val_loop.run()
 
 
-class InPlace:
-    """An iterator that already is where a loop is about to move it: so many of the loop's moves do nothing.
+class SkippingIterator:
+    """Iterator that ignores the first ``num_steps`` steps, for a sampler that has already skipped them.
 
-    mmengine moves it by ``next``, OneDL's by ``skip_iter``.
+    The base class advances its iterator to the resumed step: mmengine with ``next``, OneDL with ``skip_iter``.
+
+    Args:
+        iterator: Iterator that starts at the resumed step.
+        num_steps: Number of steps to ignore.
     """
 
-    def __init__(self, iterator, moves: int):
-        self.iterator, self.moves = iterator, moves
+    def __init__(self, iterator: Iterator, num_steps: int):
+        self.iterator = iterator
+        self.num_steps = num_steps
 
-    def __next__(self):
-        if self.moves == 0:
+    def __next__(self) -> Any:
+        if self.num_steps == 0:
             return next(self.iterator)
-        self.moves -= 1
+        self.num_steps -= 1
 
-    def skip_iter(self, moves: int) -> None:
-        self.moves -= moves
+    def skip_iter(self, num_steps: int) -> None:
+        self.num_steps -= num_steps
+
+
+def _batch_sampler(loop: EpochBasedTrainLoop | IterBasedTrainLoop) -> DeterministicBatchSampler:
+    sampler = loop.dataloader.batch_sampler
+    if not isinstance(sampler, DeterministicBatchSampler):
+        raise ValueError(f"{type(loop).__name__} needs train_dataloader.batch_sampler=dict(type="
+                         f"'DeterministicBatchSampler'), got {type(sampler).__name__}.")
+    return sampler

@@ -1,6 +1,6 @@
-"""Which checkpoint a run goes on from: one choice for all its processes, made before anything is loaded.
+"""Select the checkpoint to resume from: once, on the main process, before anything is loaded.
 
-mmengine lets every process look for itself, and FlexibleRunner loads before any hook is asked.
+In mmengine each process searches its own work folder, and FlexibleRunner loads before any hook runs.
 """
 import zipfile
 from collections.abc import Callable
@@ -8,138 +8,149 @@ from pathlib import Path
 from typing import TypeVar
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.runner import Runner
 
-from .checkpoint_files import content_of, cut_short, find_newest
+from .checkpoint_files import is_truncated, read_training_state, scan_checkpoints
 
-__all__ = ['check_training', 'choose', 'first_process', 'same_everywhere', 'settle']
+__all__ = ['broadcast_from_main', 'check_same_on_all_ranks', 'check_training_state', 'resolve_resume',
+           'select_checkpoint']
 
-Answer = TypeVar('Answer')
-
-
-def first_process(question: Callable[[], Answer]) -> Answer:
-    """What the first process answers, in all of them; only it is asked. Every process has to call.
-
-    Raises:
-        Exception, SystemExit: what the first process has raised; in the others a ValueError, or a SystemExit, of the
-            same words: none may be left waiting.
-    """
-    said: list = [None, None, ValueError]
-    refusal: BaseException | None = None
-    if is_main_process():
-        try:
-            said[0] = question()
-        except (Exception, SystemExit) as error:
-            refusal = error
-            said[1:] = str(error) or type(error).__name__, SystemExit if isinstance(error, SystemExit) else ValueError
-    broadcast_object_list(said)
-    answer, words, kind = said
-    if refusal is not None:
-        raise refusal
-    if words is not None:
-        raise kind(words)
-    return answer
+T = TypeVar('T')
 
 
-def choose(folder, given: str | None = None) -> tuple[str | None, list[str]]:
-    """The checkpoint to go on from, and what the log has to say of the choice.
+def broadcast_from_main(function: Callable[[], T]) -> T:
+    """Call a function on the main process and return its result on all processes. All processes must call this.
 
     Args:
-        folder: the run's work folder.
-        given: the path of a checkpoint, which may be an address; None takes the newest whole one in ``folder``.
+        function: Function without arguments. Its result must be picklable.
 
     Returns:
-        the path, None where there is none and the run starts; and the sentences.
+        The result of the main process.
 
     Raises:
-        ValueError: the given one is cut short, or a folder of checkpoints.
+        Exception: The exception of the main process. The other processes raise a ``ValueError`` (or ``SystemExit``)
+            with the same message, so that none is left waiting.
     """
-    if given is None:
-        newest, said = find_newest(folder)
-        if newest is None:
-            said.append(f'There is nothing to go on from in {folder}: the training starts at step 0.')
-        return newest, said
-    path = Path(given)
+    message: list = [None, None, ValueError]  # result, error message, error type
+    failure: BaseException | None = None
+    if is_main_process():
+        try:
+            message[0] = function()
+        except (Exception, SystemExit) as error:
+            failure = error
+            message[1] = str(error) or type(error).__name__
+            message[2] = SystemExit if isinstance(error, SystemExit) else ValueError
+    broadcast_object_list(message)
+    result, error_message, error_type = message
+    if failure is not None:
+        raise failure
+    if error_message is not None:
+        raise error_type(error_message)
+    return result
+
+
+def select_checkpoint(work_dir: str | Path, checkpoint: str | None = None) -> tuple[str | None, list[str]]:
+    """Select the checkpoint to resume from.
+
+    Args:
+        work_dir: Work folder of the run.
+        checkpoint: Path or URL of a checkpoint. By default, the latest complete checkpoint in ``work_dir``.
+
+    Returns:
+        The path, or None if training starts from step 0, and the warnings to log.
+
+    Raises:
+        ValueError: If ``checkpoint`` is truncated or a folder of checkpoints.
+    """
+    if checkpoint is None:
+        latest, warnings = scan_checkpoints(work_dir)
+        if latest is None:
+            warnings.append(f'Found no checkpoint to resume from in {work_dir}: training starts at step 0.')
+        return latest, warnings
+    path = Path(checkpoint)
     if path.is_dir() and path.suffix != '.pth':
-        raise ValueError(f'{given} is a folder: give a checkpoint in it, or give it as the work folder (--work-dir '
-                         f'{given}) and leave the checkpoint out.')
-    if path.exists() and cut_short(path):
-        newest = find_newest(path.parent)[0]
-        start = b'PK' if path.is_dir() else path.read_bytes()[:2]
-        old = '' if start in (b'', b'PK') else ', or no file of the format that PyTorch writes since 1.6'
-        raise ValueError(f'The checkpoint {given} is cut short{old}; ' + (
-            f'the newest whole one in its folder: {newest}.' if newest is not None else
-            'its folder has no whole one to go on from: leave --resume out to start.'))
-    return str(given), []
+        raise ValueError(f'{checkpoint} is a folder: give a checkpoint in it, or use --work-dir {checkpoint} --resume '
+                         f'auto.')
+    if path.exists() and is_truncated(path):
+        latest, _ = scan_checkpoints(path.parent)
+        fix = (f'The latest complete checkpoint in its folder is {latest}.' if latest else
+               'Its folder has no complete checkpoint: omit --resume to start training.')
+        raise ValueError(f'The checkpoint {checkpoint} is truncated, or was written by PyTorch < 1.6. {fix}')
+    return checkpoint, []
 
 
-def check_training(checkpoint: str) -> None:
-    """Raise a ValueError where a file has no training to go on with, just weights or less. Addresses are not read."""
+def check_training_state(checkpoint: str) -> None:
+    """Check that a checkpoint holds the state of a training run and not only weights. URLs are not checked.
+
+    Raises:
+        ValueError: If it holds no epoch, step or message hub.
+    """
     if not Path(checkpoint).exists():
         return
-    content = content_of(checkpoint)
+    content = read_training_state(checkpoint)
     meta = content.get('meta') if isinstance(content, dict) else None
     if not isinstance(meta, dict) or not {'epoch', 'iter'} <= meta.keys() or 'message_hub' not in content:
-        raise ValueError(f'The checkpoint {checkpoint} is none of a training: it does not say at which step it was '
-                         f'written. To start from its weights: --cfg-options load_from={checkpoint}, without --resume.')
+        raise ValueError(f'The checkpoint {checkpoint} has no training state to resume. To start training from its '
+                         f'weights, replace --resume by --cfg-options load_from={checkpoint}')
 
 
-def same_everywhere(checkpoint: str) -> None:
-    """Look for the checkpoint in every process. Every one has to call.
+def check_same_on_all_ranks(checkpoint: str) -> None:
+    """Check that all processes find the same checkpoint file. All processes must call this.
 
-    Addresses are not looked at, and of folders (one file a process) just whether they are there.
+    URLs are not checked. Of the folders of sharded checkpoints only the existence is checked.
 
     Raises:
-        ValueError: a process does not find it, or finds another file under its name; the same in all.
+        ValueError: If a process finds no file or another file at that path. Raised on all processes.
     """
     if '://' in checkpoint:
         return
-    seen = all_gather_object(fingerprint(Path(checkpoint)))
-    if len(seen) == 1:
-        return  # whoever loads it tells what is amiss
-    if seen == [None] * len(seen):
+    fingerprints = all_gather_object(_fingerprint(Path(checkpoint)))
+    if len(fingerprints) == 1:
+        return
+    if not any(fingerprints):
         raise ValueError(f'There is no checkpoint {checkpoint}: give the path of a .pth file.')
-    absent = [rank for rank, found in enumerate(seen) if found is None]
-    other = [rank for rank, found in enumerate(seen) if found not in (None, seen[0])]
-    if absent or other:
-        what = [f'process {rank} does not find it' for rank in absent[:3]]
-        what += [f'process {rank} has another file there' for rank in other[:3]]
-        raise ValueError(f'All processes have to go on from the checkpoint {checkpoint}, which the first one chose; '
-                         f'{", ".join(what)}. Copy it to that place on every machine, or keep the work folder where '
-                         'all machines see it.')
+    problems = [f'process {rank} does not find it' if found is None else f'process {rank} has another file there'
+                for rank, found in enumerate(fingerprints) if found is None or found != fingerprints[0]]
+    if problems:
+        raise ValueError(f'All processes must resume from the same checkpoint {checkpoint}, but '
+                         f'{", ".join(problems[:3])}. Copy the file to that path on every machine, or use a work '
+                         f'folder that all machines share.')
 
 
-def fingerprint(path: Path):
-    """What tells a checkpoint from another one, without reading its tensors; None where there is no such file."""
+def _fingerprint(path: Path) -> list | str | None:
+    """Return sizes and checksums of the records in a checkpoint, or None if there is no such file."""
     if not path.exists():
         return None
     try:
         with zipfile.ZipFile(path) as archive:
             return [(record.file_size, record.CRC) for record in archive.infolist()]
     except (zipfile.BadZipFile, OSError, EOFError):
-        return 'a folder' if path.is_dir() else path.stat().st_size
+        return 'folder' if path.is_dir() else f'{path.stat().st_size} bytes'
 
 
-def settle(runner) -> None:
-    """Make the choice for a runner that was told to resume, once its processes are up; a second call does nothing.
+def resolve_resume(runner: Runner) -> None:
+    """Select the checkpoint of a runner on the main process and set it on all. Later calls do nothing.
 
-    Every process follows the first one, whatever it was told itself.
+    Args:
+        runner: Runner that has not loaded a checkpoint yet.
 
     Raises:
-        ValueError: as of ``choose`` and ``same_everywhere``.
+        ValueError: As in :func:`select_checkpoint` and :func:`check_same_on_all_ranks`.
     """
-    if getattr(runner, 'checkpoint_is_chosen', False):
+    if getattr(runner, 'resume_is_resolved', False):
         return
-    runner.checkpoint_is_chosen = True
+    runner.resume_is_resolved = True
 
-    def answer():
+    def select() -> tuple[str | None, bool, list[str]]:
         resume = getattr(runner, '_resume', False)
         if not resume:
             return runner._load_from, False, []
-        chosen, said = choose(runner.work_dir, resume if isinstance(resume, str) else runner._load_from)
-        return chosen, chosen is not None, said
+        checkpoint = resume if isinstance(resume, str) else runner._load_from
+        selected, warnings = select_checkpoint(runner.work_dir, checkpoint)
+        return selected, selected is not None, warnings
 
-    runner._load_from, runner._resume, said = first_process(answer)
-    for sentence in said:
-        runner.logger.warning(sentence)
+    runner._load_from, runner._resume, warnings = broadcast_from_main(select)
+    for warning in warnings:
+        runner.logger.warning(warning)
     if runner._resume:
-        same_everywhere(runner._load_from)
+        check_same_on_all_ranks(runner._load_from)

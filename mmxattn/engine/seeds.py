@@ -1,34 +1,38 @@
-"""Random numbers that depend on what they are for, and on nothing that happened before."""
+"""Random seeds that depend on a key and on nothing that happened before."""
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-__all__ = ['own_random_numbers', 'seed_generators']
+__all__ = ['preserve_rng_state', 'seed_all']
 
 
-def seed_generators(*key: int) -> None:
-    """Start Python's, NumPy's and torch's generators from ``key``: any number of non-negative integers.
+def seed_all(*key: int) -> None:
+    """Seed the generators of Python, NumPy and PyTorch from a key.
 
-    On a machine with GPUs torch seeds theirs as well; never in a data loader's worker, where CUDA must not start.
+    GPU generators are seeded too, except in data loader workers, which must not initialize CUDA.
+
+    Args:
+        *key: Non-negative integers.
     """
-    for_python, for_numpy, for_torch = np.random.SeedSequence(key).generate_state(3, np.uint32).tolist()
-    random.seed(for_python)
-    np.random.seed(for_numpy)
+    python_seed, numpy_seed, torch_seed = np.random.SeedSequence(key).generate_state(3, np.uint32).tolist()
+    random.seed(python_seed)
+    np.random.seed(numpy_seed)
     if torch.utils.data.get_worker_info() is None:
-        torch.manual_seed(for_torch)
+        torch.manual_seed(torch_seed)
     else:
-        torch.default_generator.manual_seed(for_torch)
+        torch.default_generator.manual_seed(torch_seed)
 
 
-class own_random_numbers:
-    """``with own_random_numbers():`` whatever is drawn or seeded inside, the CPU's generators then go on as before."""
-
-    def __enter__(self):
-        self.states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    def __exit__(self, *failure):
-        python, numpy, torchs = self.states
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(torchs)
+@contextmanager
+def preserve_rng_state() -> Iterator[None]:
+    """Restore the CPU generators of Python, NumPy and PyTorch at the end of the block."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

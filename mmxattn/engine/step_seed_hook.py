@@ -1,23 +1,26 @@
-"""The random numbers of every training step from the run's seed, the process and the step.
+"""Hook that seeds each training step from the run's seed, the process and the step.
 
-mmengine saves no generator's state: after ``--resume``, dropout, sampled boxes and the like are drawn anew from the
-seed, as in the first steps. A state could be saved by the process that writes checkpoints only; numbers that follow
-from the step need no saving, on any number of processes, and what validation and data loading draw between steps does
-not reach them.
+mmengine saves no generator state: after ``--resume``, dropout and sampled boxes repeat those of the first steps. Seeds
+that follow from the step need no saving, work with any number of processes, and are independent of the random numbers
+that validation and data loading draw between steps.
 """
+from typing import Any
+
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from ..registry import HOOKS
-from .seeds import seed_generators
+from .seeds import seed_all
 
 __all__ = ['StepSeedHook']
 
 
 @HOOKS.register_module()
 class StepSeedHook(Hook):
-    """Seed Python's, NumPy's and torch's generators before each step: ``custom_hooks=[dict(type='StepSeedHook')]``."""
+    """Seed the generators of Python, NumPy and PyTorch before each training step."""
+
     priority = 'VERY_HIGH'
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        seed_generators(runner.seed, get_rank(), runner.iter)
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        seed_all(runner.seed, get_rank(), runner.iter)

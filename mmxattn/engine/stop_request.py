@@ -1,6 +1,7 @@
-"""A request to stop that all processes of a run notice at the same step."""
+"""SIGTERM as a request that all processes of a run notice at the same step."""
 import signal
 import threading
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -9,32 +10,32 @@ __all__ = ['StopRequest']
 
 
 class StopRequest:
-    """Remembers that SIGTERM came; what follows is up to whoever asks.
+    """Handler that records SIGTERM.
 
-    A cluster may send it several times and to any of the processes, so a second one changes nothing, and the processes
-    agree before they act.
+    A cluster may send SIGTERM several times and to any of the processes. Repeated signals have no effect, and the
+    processes agree through :meth:`received_by_any` before they stop.
     """
 
     def __init__(self):
         self.received = False
-        self.before = None
+        self.previous_handler: Any = None
 
-    def listen(self) -> None:
-        """Take SIGTERM from now on. Only a main thread can; in another the signal ends the process as usual."""
+    def install(self) -> None:
+        """Install the handler. Only the main thread can; in other threads SIGTERM ends the process as usual."""
         if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGTERM, self._take)
+            self.previous_handler = signal.signal(signal.SIGTERM, self._handle)
 
-    def leave(self) -> None:
-        """Give SIGTERM back to who had it."""
-        if self.before is not None:
-            signal.signal(signal.SIGTERM, self.before)
-            self.before = None
+    def uninstall(self) -> None:
+        """Restore the previous handler."""
+        if self.previous_handler is not None:
+            signal.signal(signal.SIGTERM, self.previous_handler)
+            self.previous_handler = None
 
-    def _take(self, number, frame):
+    def _handle(self, *_: Any) -> None:
         self.received = True
 
-    def agreed(self) -> bool:
-        """Whether it has reached any process: the same answer in all of them. Every process has to ask."""
+    def received_by_any(self) -> bool:
+        """Check whether any process has received SIGTERM. All processes must call this and get the same answer."""
         if get_world_size() == 1:
             return self.received
         flag = torch.tensor(float(self.received))

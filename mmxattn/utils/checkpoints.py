@@ -3,7 +3,6 @@ import pickle
 import urllib.error
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -35,7 +34,9 @@ def read_checkpoint(path: str | Path, weights_only: bool = True, mmap: bool = Fa
     """
     try:
         return torch.load(path, map_location='cpu', weights_only=weights_only, mmap=mmap)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:  # OSError: some truncated files
         raise unreadable_error(path, error) from error
 
 
@@ -80,7 +81,8 @@ def load_model(cfg: Config, checkpoint: str | Path) -> nn.Module:
     model = build_model(cfg)
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     mismatched = {key for key, value in weights.items() if key in shapes and value.shape != shapes[key]}
-    missing, unexpected = model.load_state_dict({key: weights[key] for key in weights.keys() - mismatched}, strict=False)
+    matching = {key: value for key, value in weights.items() if key not in mismatched}
+    missing, unexpected = model.load_state_dict(matching, strict=False)
     # Checkpoints of old PyTorch versions have no num_batches_tracked.
     missing = [key for key in missing if key not in mismatched and not key.endswith('num_batches_tracked')]
     if missing or mismatched:

@@ -1,290 +1,159 @@
-"""The checkpoint that a run goes on from: the newest whole one, the same in all processes, and what is said of it."""
-import importlib
+"""Selection of the checkpoint to resume from, on one and on several processes."""
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import RUNNERS
-from test_checkpoint_files import cut
-from toy import Seen, plain_recipe, toy_recipe, toy_runner
+from toy_training import Recorder, flexible_config, plain_config, resumable_config, train, truncate
 
-from mmxattn.engine import check_training, choose, first_process, newest_checkpoint
-from mmxattn.engine.checkpoint_files import find_newest
+from mmxattn.engine import broadcast_from_main, check_training_state, select_checkpoint
 
 ROOT = Path(__file__).parents[2]
+RESUME = 'mmxattn.engine.resume'
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """The folder of a run of three epochs."""
     folder = tmp_path_factory.mktemp('trained')
-    toy_runner(toy_recipe(folder)).train()
+    train(resumable_config(folder))
     return folder
 
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of that folder; its pointer names the original's file, and its files are younger in any order."""
     folder = tmp_path / 'run'
     shutil.copytree(trained, folder)
-    for age, name in enumerate(['epoch_1', 'epoch_3', 'epoch_2']):
-        os.utime(folder / f'{name}.pth', (time.time() - age, ) * 2)
     return folder
 
 
-def test_a_copied_folder_goes_on_from_its_own_file(run):
-    assert (run / 'last_checkpoint').read_text() != str(run / 'epoch_3.pth')
-    assert newest_checkpoint(run) == str(run / 'epoch_3.pth')  # epoch_1 is younger here, and not further
+@pytest.mark.parametrize('config', [resumable_config, flexible_config])
+def test_truncated_checkpoint_is_skipped(config, run):
+    truncate(run / 'epoch_3.pth')
+    recorder = Recorder()
+    train(config(run, resume=True, log_level='WARNING'), recorder)
+    assert [step[:2] for step in recorder.steps] == [(2, step) for step in range(12, 18)]  # the third epoch
+    log = max(run.glob('*/*.log')).read_text()
+    assert log.count('epoch_3.pth is truncated and skipped') == 1
 
 
-def test_a_file_that_no_pointer_names_yet(run):
-    (run / 'last_checkpoint').write_text(str(run / 'epoch_2.pth'))
-    assert newest_checkpoint(run) == str(run / 'epoch_3.pth')
-
-
-def test_a_run_that_was_begun_anew_in_the_folder(run):
-    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
-    assert newest_checkpoint(run) == str(run / 'epoch_1.pth')  # the others are further, and older
-
-
-def test_a_pointer_to_another_place(run, tmp_path):
-    (run / 'last_checkpoint').rename(tmp_path / 'last_checkpoint')
-    (tmp_path / 'last_checkpoint').write_text(str(run / 'epoch_2.pth'))
-    assert newest_checkpoint(tmp_path) == str(run / 'epoch_2.pth')
-
-
-def test_each_file_that_is_cut_short_is_named_once(run, monkeypatch):
-    monkeypatch.chdir(run.parent)
-    (run / 'last_checkpoint').write_text(str(run / 'epoch_3.pth'))
-    cut(run / 'epoch_3.pth')
-    newest, said = find_newest('run')
-    assert newest == 'run/epoch_1.pth' and len(said) == 1 and 'epoch_3.pth' in said[0]
-
-
-def log_of(folder):
-    return max(folder.glob('*/*.log')).read_text()
-
-
-def test_the_log_file_says_what_was_not_used(run):
+def test_without_a_complete_checkpoint_training_starts(run):
     for path in run.glob('*.pth'):
-        cut(path)
-    seen = Seen()
-    toy_runner(toy_recipe(run, resume=True, log_level='WARNING', max_epochs=1), seen).train()
-    assert len(seen.batches) == 6
-    log = log_of(run)
-    assert all(log.count(f'epoch_{epoch}.pth is cut short') == 1 for epoch in (1, 2, 3))
-    assert f'nothing to go on from in {run}' in log and 'starts at step 0' in log
+        truncate(path)
+    recorder = Recorder()
+    train(resumable_config(run, resume=True, log_level='WARNING', max_epochs=1), recorder)
+    assert [step[1] for step in recorder.steps] == list(range(6))
+    log = max(run.glob('*/*.log')).read_text()
+    assert f'Found no checkpoint to resume from in {run}: training starts at step 0' in log
 
 
-def test_a_folder_is_no_checkpoint(run):
+def test_given_checkpoint_must_be_complete(run):
+    truncate(run / 'epoch_3.pth')
+    with pytest.raises(ValueError, match=r'epoch_3\.pth is truncated.*epoch_2\.pth'):
+        train(resumable_config(run, resume=True, load_from=str(run / 'epoch_3.pth')))
     with pytest.raises(ValueError, match=f'{run} is a folder: give a checkpoint in it, .*--work-dir'):
-        choose(run, str(run))
+        select_checkpoint(run, str(run))
 
 
-def test_a_file_in_the_old_format_is_not_just_cut_short(tmp_path):
+def test_old_file_format_is_rejected(tmp_path):
     torch.save(dict(meta=dict()), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match=r'old\.pth is cut short, or no file of the format .* 1\.6; .* no whole one'):
-        choose(tmp_path, str(tmp_path / 'old.pth'))
+    with pytest.raises(ValueError, match=r'old\.pth is truncated, or was written by PyTorch < 1\.6.*no complete'):
+        select_checkpoint(tmp_path, str(tmp_path / 'old.pth'))
 
 
-@pytest.mark.parametrize('content', [[1, 2], dict(state_dict=dict()), dict(meta=None), dict(meta=dict(epoch=1)),
+@pytest.mark.parametrize('content', [[1, 2], dict(state_dict=dict()), dict(meta=None),
                                      dict(meta=dict(epoch=1, iter=2), state_dict=dict())])
-def test_what_is_none_of_a_training(content, tmp_path):
+def test_checkpoint_without_training_state_is_rejected(content, tmp_path, run):
+    check_training_state(str(run / 'epoch_1.pth'))
     torch.save(content, tmp_path / 'some.pth')
-    with pytest.raises(ValueError, match=r'some\.pth is none of a training.*load_from=.*some\.pth'):
-        check_training(str(tmp_path / 'some.pth'))
+    with pytest.raises(ValueError, match=r'some\.pth has no training state.*load_from=.*some\.pth'):
+        check_training_state(str(tmp_path / 'some.pth'))
 
 
-def test_what_is_of_a_training(run, tmp_path):
-    assert check_training(str(run / 'epoch_1.pth')) is None
-    assert check_training(str(tmp_path / 'absent.pth')) is None  # told by whoever loads it
+def test_checkpoint_is_selected_once(run, monkeypatch):
+    calls = []
+    monkeypatch.setattr(f'{RESUME}.select_checkpoint', lambda *args: calls.append(args) or select_checkpoint(*args))
+    train(resumable_config(run, resume=True))
+    assert calls == [(str(run), None)]
 
 
-def flexible(folder, seen=None, **changes):
-    config = toy_recipe(folder, runner_type='FlexibleRunner', strategy=dict(type='SingleDeviceStrategy'),
-                        launcher='none', env_cfg=dict(), experiment_name=f'flexible-{time.time_ns()}', **changes)
-    runner = RUNNERS.build(config)
-    runner.register_hook(seen or Seen())
-    return runner
+def test_error_of_the_main_process_reaches_the_others(monkeypatch):
+    def fail():
+        raise KeyError('model')
+
+    sent = []
+    monkeypatch.setattr(f'{RESUME}.broadcast_object_list', sent.extend)
+    with pytest.raises(KeyError):
+        broadcast_from_main(fail)
+    monkeypatch.setattr(f'{RESUME}.broadcast_object_list', lambda message: message.__setitem__(slice(None), sent))
+    monkeypatch.setattr(f'{RESUME}.is_main_process', lambda: False)
+    with pytest.raises(ValueError, match='model'):
+        broadcast_from_main(fail)
 
 
-def test_flexible_runner_takes_the_one_before_one_that_is_cut_short(tmp_path):
-    flexible(tmp_path).train()
-    cut(tmp_path / 'epoch_3.pth')
-    seen = Seen()
-    flexible(tmp_path, seen, resume=True).train()
-    assert [batch[:2] for batch in seen.batches] == [(2, step) for step in range(12, 18)]
+@pytest.mark.parametrize('other, message', [(None, 'process 1 does not find it'),
+                                            ([(1, 2)], 'process 1 has another file')])
+def test_all_processes_must_find_the_same_file(other, message, run, monkeypatch):
+    monkeypatch.setattr(f'{RESUME}.all_gather_object', lambda fingerprint: [fingerprint, other])
+    with pytest.raises(ValueError, match=rf'epoch_3\.pth, but {message}'):
+        train(resumable_config(run, resume=True))
 
 
-@pytest.fixture
-def resume(monkeypatch, run):
-    """What tools/train.py makes of ``--resume`` and a word; returns the recipe."""
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    monkeypatch.delitem(sys.modules, 'train', raising=False)
-    train = importlib.import_module('train')
-
-    def call(word, **changes):
-        config = plain_recipe(run, launcher='none', **changes)
-        said = train.resume(config, word)
-        if config.get('resume'):
-            train.check_resumed(config)
-        return config, said
-
-    return call
-
-
-@pytest.mark.parametrize('word, told', [('', 'an empty name .* --resume auto'), (' ', 'an empty name'),
-                                        ('{}', 'is a folder: give a checkpoint in it'),
-                                        ('{}/weights.pth', r'weights\.pth is none of a training.*load_from'),
-                                        ('{}/list.pth', r'list\.pth.*give one that training wrote'),
-                                        ('{}/absent.pth', r'no checkpoint .*absent\.pth')])
-def test_a_word_that_is_no_checkpoint_ends_in_a_sentence(word, told, resume, run):
-    torch.save(dict(state_dict=torch.load(run / 'epoch_1.pth')['state_dict']), run / 'weights.pth')
-    torch.save([1, 2], run / 'list.pth')
-    with pytest.raises(SystemExit, match=told):
-        resume(word.format(run))
-
-
-def test_the_newest_by_a_word_and_none(resume, run, tmp_path):
-    config, said = resume('auto')
-    assert config.load_from == str(run / 'epoch_3.pth') and config.randomness.seed == 5 and said == []
-    config, said = resume('auto', work_dir=str(tmp_path / 'mistyped'), load_from='stock.pth')
-    assert config.load_from == 'stock.pth' and not config.get('resume')
-    assert len(said) == 1 and 'nothing to go on from' in said[0] and 'mistyped' in said[0]
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def test_a_kill_while_a_second_stop_is_written_leaves_the_first(tmp_path, monkeypatch):
-    """FlexibleRunner writes into the file itself."""
-    def stop():
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit):
-        flexible(tmp_path, Seen(stop, at=2)).train()
-    signal.signal(signal.SIGTERM, handler)
-    runner = flexible(tmp_path, Seen(stop, at=4), resume=True)
-
-    def half(state_dict, filename, *_, **__):
-        with open(filename, 'wb') as file:
-            file.write(b'PK')
-        raise Killed
-
-    monkeypatch.setattr('mmengine.runner.checkpoint.save_checkpoint', half)
-    with pytest.raises(Killed):
-        runner.train()
-    monkeypatch.undo()
-    signal.signal(signal.SIGTERM, handler)
-    seen = Seen(stop, at=6)
-    with pytest.raises(SystemExit):
-        flexible(tmp_path, seen, resume=True).train()
-    signal.signal(signal.SIGTERM, handler)
-    assert [batch[1] for batch in seen.batches] == [2, 3, 4, 5]
-    assert [path.name for path in tmp_path.glob('*.pth')] == ['stopped.pth']
-
-
-class Machines:
-    """Two processes of tools/train.py, each in a folder of its own, as on two machines."""
+class TwoMachines:
+    """Two processes of tools/train.py, each in a folder of its own."""
 
     def __init__(self, folder):
         self.folders = [folder / 'first', folder / 'second']
-        for place in self.folders:
-            place.mkdir()
-        recipe = plain_recipe('run', max_epochs=1, log_level='INFO', **{'model.dropout': 0.})
-        recipe.custom_imports = dict(imports=['toy', 'mmxattn'], allow_failed_imports=False)
-        self.recipe = folder / 'some.py'
-        recipe.dump(self.recipe)
+        for path in self.folders:
+            path.mkdir()
+        self.config = folder / 'some.py'
+        config = plain_config('run', max_epochs=1, log_level='INFO', **{'model.dropout': 0.})
+        config.custom_imports = dict(imports=['toy_training', 'mmxattn'], allow_failed_imports=False)
+        config.dump(self.config)
 
-    def __call__(self, *arguments):
-        """What each has said, and the exit codes; ``{}`` in an argument is the process's folder."""
+    def train(self, *arguments):
+        """Output and exit code of each process."""
         with socket.socket() as free:
             free.bind(('localhost', 0))
             port = free.getsockname()[1]
-        paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / 'tests' / 'engine'))
+        paths = os.pathsep.join(map(str, (ROOT, ROOT / 'tests' / 'helpers')))
         processes = [subprocess.Popen(
-            [sys.executable, ROOT / 'tools' / 'train.py', self.recipe, '--launcher', 'pytorch',
-             *(argument.format(place) for argument in arguments)], cwd=place, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, env=dict(
+            [sys.executable, ROOT / 'tools' / 'train.py', self.config, '--launcher', 'pytorch', '--work-dir', 'run',
+             *arguments], cwd=path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(
                 os.environ, PYTHONPATH=paths, OMP_NUM_THREADS='1', RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK='0',
-                MASTER_ADDR='localhost', MASTER_PORT=str(port))) for rank, place in enumerate(self.folders)]
-        said = [process.communicate(timeout=200)[0] for process in processes]
-        return said, [process.returncode for process in processes]
-
-
-@pytest.fixture
-def machines(tmp_path):
-    return Machines(tmp_path)
+                MASTER_ADDR='localhost', MASTER_PORT=str(port))) for rank, path in enumerate(self.folders)]
+        outputs = [process.communicate(timeout=200)[0] for process in processes]
+        return outputs, [process.returncode for process in processes]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without GPU')
-def test_all_processes_follow_the_first(machines, tmp_path):
-    """Two work folders, and only the first has the checkpoints."""
-    recipe = machines.recipe.read_text()
-    stop = dict(type='SignalOnce', step=2, number=int(signal.SIGTERM))
-    machines.recipe.write_text(f'{recipe}\ncustom_hooks = [{stop}]\n')
-    said, codes = machines('--work-dir', '{}/run')
-    assert codes == [143, 143], said
-    machines.recipe.write_text(recipe)
-    said, codes = machines('--work-dir', '{}/run', '--resume', 'auto')
-    assert codes == [0, 0], said
-    assert 'resumed epoch: 0, iter: 2' in said[0]
-    toy_runner(toy_recipe(tmp_path / 'alone', max_epochs=1, **{
-        'model.dropout': 0., 'train_dataloader.batch_size': 4, 'optim_wrapper.optimizer.lr': 0.01})).train()
-    one, other = (torch.load(tmp_path / place / 'epoch_1.pth')['state_dict'] for place in ('alone', 'first/run'))
-    assert one.keys() == other.keys() and all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without GPU')
-@pytest.mark.parametrize('there', ['nothing', 'another'])
-def test_a_machine_that_has_not_the_file_ends_them_all(machines, run, there):
-    shutil.copytree(run, machines.folders[0] / 'run')
-    if there == 'another':
-        shutil.copytree(run, machines.folders[1] / 'run')
-        shutil.copy(run / 'epoch_1.pth', machines.folders[1] / 'run' / 'epoch_3.pth')
-    said, codes = machines('--work-dir', 'run', '--resume', 'auto')
-    assert codes == [1, 1], said
-    what = 'process 1 does not find it' if there == 'nothing' else 'process 1 has another file there'
-    assert all('go on from the checkpoint run/epoch_3.pth' in words and what in words for words in said)
-    assert all('Traceback' not in words for words in said)
-
-
-@pytest.mark.parametrize('raised, told', [(KeyError('model'), ValueError), (SystemExit('No.'), SystemExit)])
-def test_a_refusal_of_the_first_process_reaches_the_others(raised, told, monkeypatch):
-    def refuse():
-        raise raised
-
-    sent = []
-    monkeypatch.setattr('mmxattn.engine.resume.broadcast_object_list', lambda said: sent.extend(said))
-    with pytest.raises(type(raised)):
-        first_process(refuse)
-    monkeypatch.setattr('mmxattn.engine.resume.broadcast_object_list', lambda said: said.__setitem__(slice(3), sent))
-    monkeypatch.setattr('mmxattn.engine.resume.is_main_process', lambda: False)
-    with pytest.raises(told, match=str(raised)):
-        first_process(refuse)
-
-
-@pytest.mark.parametrize('second, told', [(None, 'process 1 does not find it'), ([(1, 2)], 'process 1 has another')])
-def test_a_toolboxs_own_script_ends_all_processes_too(second, told, run, monkeypatch):
-    """With ``resume=True`` in the recipe: the loop asks."""
-    monkeypatch.setattr('mmxattn.engine.resume.all_gather_object', lambda found: [found, second])
-    with pytest.raises(ValueError, match=rf'epoch_3\.pth.*{told}'):
-        toy_runner(toy_recipe(run, resume=True)).train()
-
-
-def test_the_hook_and_the_loop_choose_once(run, monkeypatch):
-    chosen = []
-    monkeypatch.setattr('mmxattn.engine.resume.choose', lambda *given: chosen.append(given) or choose(*given))
-    toy_runner(toy_recipe(run, resume=True)).train()
-    assert chosen == [(str(run), None)]
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_processes_follow_the_main_process(tmp_path):
+    """SIGTERM on one machine stops both. The second first lacks the checkpoint, then has another file, then the same."""
+    machines = TwoMachines(tmp_path)
+    config = machines.config.read_text()
+    hook = dict(type='SendSignal', at=2, signal=int(signal.SIGTERM), rank=1)
+    machines.config.write_text(f'{config}\ncustom_hooks = [{hook}]\n')
+    outputs, codes = machines.train()
+    assert codes == [143, 143], outputs
+    machines.config.write_text(config)
+    first, second = (folder / 'run' / 'stopped.pth' for folder in machines.folders)
+    for message in ('does not find it', 'has another file'):
+        if message == 'has another file':
+            torch.save({}, second)
+        outputs, codes = machines.train('--resume', 'auto')
+        assert codes == [1, 1], outputs
+        assert all(f'process 1 {message}' in output and 'Traceback' not in output for output in outputs)
+    shutil.copyfile(first, second)
+    outputs, codes = machines.train('--resume', 'auto')
+    assert codes == [0, 0], outputs
+    assert 'resumed epoch: 0, iter: 2' in outputs[0]
+    train(resumable_config(tmp_path / 'alone', max_epochs=1, **{
+        'model.dropout': 0., 'train_dataloader.batch_size': 4, 'optim_wrapper.optimizer.lr': 0.01}))
+    one, two = (torch.load(tmp_path / name / 'epoch_1.pth')['state_dict'] for name in ('alone', 'first/run'))
+    assert one.keys() == two.keys() and all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)

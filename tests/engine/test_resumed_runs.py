@@ -1,4 +1,4 @@
-"""A run that is stopped at any step goes on as if it had not been: nothing that training has differs, bit for bit."""
+"""A run that is stopped at any step ends with exactly the state of an uninterrupted run."""
 import os
 import signal
 import subprocess
@@ -7,105 +7,78 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-import small_runs
+import small_training
 import torch
-from small_runs import STEPS, differing, everything, recipe, resume, start
+from small_training import STEPS, resume, small_config, train, training_state
+from toy_training import differing_keys
 
-KINDS = ['detector', 'segmentor']
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-    """The uninterrupted run of a kind: its end, and its steps."""
+def uninterrupted(tmp_path_factory):
+    """Final state and steps of a run of each kind."""
     @lru_cache
     def run(kind):
-        runner, steps = start(recipe(kind, tmp_path_factory.mktemp(kind)))
-        return everything(runner), steps
+        runner, steps, _ = train(small_config(kind, tmp_path_factory.mktemp(kind)))
+        return training_state(runner), steps
 
     return run
 
 
-def compare(whole, resumed, steps_before):
-    """The end of the resumed run, and every step that it made."""
-    end, steps = whole
-    runner, steps_after = resumed
+def assert_same_end(uninterrupted, resumed, first_step):
+    state, steps = uninterrupted
+    runner, resumed_steps, _ = resumed
     assert runner.iter == STEPS
-    assert differing(end, everything(runner)) == []
-    assert steps_after == steps[steps_before:]
+    assert differing_keys(state, training_state(runner)) == []
+    assert resumed_steps == steps[first_step:]
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_the_runs_here_draw_random_numbers_everywhere(whole, kind):
-    _, steps = whole(kind)
-    assert [step[0] for step in steps] == list(range(STEPS))
-    first, second = steps[:STEPS // 2], steps[STEPS // 2:]  # the images of one pass, and of the next
-    shown = [{(name, value) for step in half for name, value in zip(step[2], step[3])} for half in (first, second)]
-    assert {name for name, _ in shown[0]} == {name for name, _ in shown[1]}
-    assert 0 < len(shown[0] & shown[1]) < len(shown[0])  # some are flipped otherwise
-    assert [step[2] for step in first] != [step[2] for step in second]
-
-
-# in an epoch, at its end, at a step where a checkpoint was written, at the last but one
+# In an epoch, at its end, at a step with a checkpoint, before the last step.
 @pytest.mark.parametrize('kind, step', [('detector', 2), ('detector', 5), ('segmentor', 6), ('segmentor', 9)])
-def test_sigterm(whole, kind, step, tmp_path):
-    config = recipe(kind, tmp_path)
-    stopped, before = start(config, step)
-    assert stopped.exit_code == 143
-    assert before == whole(kind)[1][:step]  # the step under way is the last
+def test_resume_after_sigterm_is_exact(uninterrupted, kind, step, tmp_path):
+    config = small_config(kind, tmp_path)
+    _, steps, code = train(config, step)
+    assert code == 143
+    assert steps == uninterrupted(kind)[1][:step]  # the current step is completed
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'stopped.pth')
-    compare(whole(kind), resume(config), step)
+    assert_same_end(uninterrupted(kind), resume(config), step)
 
 
-def test_sizes_of_batches_that_are_drawn_ahead(tmp_path):
-    """mmdet's BatchSyncRandomResize, which RT-DETR's and YOLOX's recipes have, draws the next batch's size."""
-    def resized(name):
-        config = recipe('detector', tmp_path / name)
+def test_resume_restores_sizes_of_batch_sync_random_resize(tmp_path):
+    def config(name):
+        config = small_config('detector', tmp_path / name)
         config.train_cfg.max_epochs = 1
         config.model.data_preprocessor.batch_augments = [
             dict(type='BatchSyncRandomResize', random_size_range=(96, 256), size_divisor=32, interval=1)]
         return config
 
-    runner, steps = start(resized('whole'))
-    _, before = start(resized('stopped'), 2)
-    resumed, after = resume(resized('stopped'))
+    runner, steps, _ = train(config('whole'))
+    _, before, _ = train(config('stopped'), 2)
+    resumed, after, _ = resume(config('stopped'))
     assert before + after == steps
-    assert differing(everything(runner), everything(resumed)) == []
+    assert differing_keys(training_state(runner), training_state(resumed)) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ['segmentor'])
-def test_stopped_twice_and_with_another_number_of_workers(whole, kind, tmp_path):
-    start(recipe(kind, tmp_path), 1)
-    again, steps = resume(recipe(kind, tmp_path, workers=2), step=8)
-    assert again.exit_code == 143 and steps == whole(kind)[1][1:8]
-    compare(whole(kind), resume(recipe(kind, tmp_path, workers=1)), 8)
-
-
-def run_killed(*arguments) -> int:
-    here = Path(small_runs.__file__)
-    paths = os.pathsep.join([str(here.parents[2]), *sys.path[:1]])
-    process = subprocess.Popen([sys.executable, here, *map(str, arguments)], start_new_session=True, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               env=dict(os.environ, PYTHONPATH=paths, OMP_NUM_THREADS=str(torch.get_num_threads())))
-    said, _ = process.communicate(timeout=300)
-    run_killed.said = said
-    return process.returncode
+def test_resume_twice_with_other_numbers_of_workers(uninterrupted, tmp_path):
+    train(small_config('segmentor', tmp_path), 1)
+    _, steps, code = resume(small_config('segmentor', tmp_path, workers=2), stop_at=8)
+    assert code == 143 and steps == uninterrupted('segmentor')[1][1:8]
+    assert_same_end(uninterrupted('segmentor'), resume(small_config('segmentor', tmp_path, workers=1)), 8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind, workers', [('detector', 2), ('segmentor', 0)])
-def test_kill_9(whole, kind, workers, tmp_path):
-    assert run_killed(kind, tmp_path, 8, int(signal.SIGKILL), workers) == -signal.SIGKILL, run_killed.said
-    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_3.pth', 'iter_6.pth']
-    compare(whole(kind), resume(recipe(kind, tmp_path)), 6)
-
-
-@pytest.mark.slow
-def test_sigterm_to_the_whole_job_workers_included(whole, tmp_path):
-    assert run_killed('detector-group', tmp_path, 4, int(signal.SIGTERM), 2) == 143, run_killed.said
-    compare(whole('detector'), resume(recipe('detector', tmp_path)), 4)
-
-
-@pytest.mark.slow
-def test_sigterm_to_the_run_alone_ends_its_workers_too(tmp_path):
-    assert run_killed('segmentor', tmp_path, 2, int(signal.SIGTERM), 2) == 143, run_killed.said  # and it does end
+@pytest.mark.parametrize('kind, step, number, to, workers, resumed_step', [
+    ('detector', 8, signal.SIGKILL, 'self', 2, 6),  # from the last checkpoint
+    ('segmentor', 8, signal.SIGKILL, 'self', 0, 6),
+    ('detector', 4, signal.SIGTERM, 'group', 2, 4),  # the workers too
+    ('segmentor', 2, signal.SIGTERM, 'self', 2, 2),
+], ids=['kill-workers', 'kill', 'sigterm-group', 'sigterm-workers'])
+def test_resume_of_a_killed_process_is_exact(uninterrupted, kind, step, number, to, workers, resumed_step, tmp_path):
+    process = subprocess.run(
+        [sys.executable, small_training.__file__, *map(str, (kind, tmp_path, step, int(number), to, workers))],
+        start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+        env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS=str(torch.get_num_threads())))
+    assert process.returncode == (143 if number == signal.SIGTERM else -number), process.stdout
+    assert_same_end(uninterrupted(kind), resume(small_config(kind, tmp_path)), resumed_step)

@@ -1,8 +1,33 @@
-"""What is installed, whether it works together, and which known faults these versions have.
+"""Diagnose an installation: installed versions, what works, and known issues of these versions.
 
-Standard library only, and nothing of the rest of the package: it has to run where a toolbox, or torch, does not import.
-What has to be imported to be tried is imported in a process of its own (``checks.py``).
+This package uses only the standard library, since it must run where torch or a toolbox cannot be imported. The checks
+import them in a process of their own (``checks.py``).
 """
-from .examination import Examination, examine
+import argparse
+import json
+import sys
 
-__all__ = ['Examination', 'examine']
+from .diagnosis import Diagnosis, diagnose
+
+__all__ = ['Diagnosis', 'diagnose', 'main']
+
+DESCRIPTION = """\
+Report installed versions, whether they work together, and known issues of these versions with their workarounds.
+
+Checks torch, compiled operators, the toolboxes, mmxattn's components, Numba, CUDA, Triton and ONNX, as far as they are
+installed. The exit code is 0 if everything works and 1 otherwise.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='mim run mmxattn doctor', description=DESCRIPTION,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--json', action='store_true', help='print the diagnosis as JSON')
+    args = parser.parse_args()
+    try:
+        diagnosis = diagnose((lambda line: None) if args.json else (lambda line: print(line, flush=True)))
+    except KeyboardInterrupt:
+        sys.exit('\nStopped.')
+    if args.json:
+        print(json.dumps(diagnosis.to_dict(), indent=1))
+    sys.exit(1 if diagnosis.problems else 0)

@@ -1,12 +1,12 @@
-"""What is installed, by the metadata that pip leaves, and which of the two stacks it makes."""
+"""Installed distributions, read from the metadata of pip, and the toolbox stack they form."""
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-__all__ = ['TOOLBOXES', 'Installed', 'holds', 'read']
+__all__ = ['TOOLBOXES', 'Installed', 'in_range', 'read_installed']
 
-# Import name -> the distributions that bring it, of OpenMMLab and of OneDL. Those of one line overwrite each other.
+# Import name: distributions of OpenMMLab, distributions of OneDL. Those of one line overwrite each other.
 TOOLBOXES = {
     'mmengine': (('mmengine', 'mmengine-lite'), ('onedl-mmengine',)),
     'mmcv': (('mmcv', 'mmcv-full', 'mmcv-lite'), ('onedl-mmcv',)),
@@ -15,89 +15,86 @@ TOOLBOXES = {
     'mmpretrain': (('mmpretrain',), ('onedl-mmpretrain',)),
     'mim': (('openmim',), ('onedl-mim',)),
 }
-BESIDE = ('torch', 'torchvision', 'numpy', 'timm', 'numba', 'triton', 'onnx', 'onnxruntime', 'mmxattn')
+BASE = ('python', 'torch', 'torchvision', 'numpy')
+OPTIONAL = ('timm', 'numba', 'triton', 'onnx', 'onnxruntime', 'mmxattn')
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """(2, 13, 0) of '2.13.0+cpu': the leading number of each part, up to the first part that has none."""
-    found: list[int] = []
+def parse_version(version: str) -> tuple[int, ...]:
+    """Parse the release numbers of a version: '2.13.0+cpu' and '2.13' are (2, 13)."""
+    numbers: list[int] = []
     for part in version.partition('+')[0].split('.'):
         digits = part[:len(part) - len(part.lstrip('0123456789'))]
         if not digits:
             break
-        found.append(int(digits))
-    while len(found) > 1 and found[-1] == 0:  # 2.0 is 2
-        found.pop()
-    return tuple(found)
+        numbers.append(int(digits))
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
-def holds(version: str, wanted: str) -> bool:
-    """Whether ``version`` is in a range such as '>=2.6,<3'; '' is any version."""
-    ordered = {'>=': lambda a, b: a >= b, '<=': lambda a, b: a <= b, '==': lambda a, b: a == b,
-               '>': lambda a, b: a > b, '<': lambda a, b: a < b}
-    for term in filter(None, wanted.split(',')):
-        sign = next(sign for sign in ordered if term.startswith(sign))
-        if not ordered[sign](numbers(version), numbers(term[len(sign):])):
+def in_range(version: str, specifier: str) -> bool:
+    """Check whether a version is in a range such as '>=2.6,<3'. An empty range contains all versions."""
+    operators = {'>=': lambda a, b: a >= b, '<=': lambda a, b: a <= b, '==': lambda a, b: a == b,
+                 '>': lambda a, b: a > b, '<': lambda a, b: a < b}
+    for term in filter(None, specifier.split(',')):
+        operator = next(operator for operator in operators if term.startswith(operator))
+        if not operators[operator](parse_version(version), parse_version(term[len(operator):])):
             return False
     return True
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Distributions and their versions.
+    """Installed distributions.
 
     Attributes:
-        versions: version by distribution name, lower case with hyphens; 'python' is one of them.
+        versions: Version by distribution name, in lower case with hyphens. Includes 'python'.
     """
 
     versions: Mapping[str, str]
 
     def toolbox(self, name: str) -> list[str]:
-        """The distributions that are there of an import name of TOOLBOXES; more than one is a fault."""
+        """Return the installed distributions that provide an import name of TOOLBOXES. More than one is a conflict."""
         return [distribution for stack in TOOLBOXES[name] for distribution in stack if distribution in self.versions]
 
     @property
-    def of_openmmlab(self) -> list[str]:
-        """The distributions of OpenMMLab that are there."""
-        return self._of_stack(0)
+    def openmmlab(self) -> list[str]:
+        """Installed distributions of OpenMMLab."""
+        return [name for names, _ in TOOLBOXES.values() for name in names if name in self.versions]
 
     @property
-    def of_onedl(self) -> list[str]:
-        """The distributions of OneDL that are there."""
-        return self._of_stack(1)
-
-    def _of_stack(self, which: int) -> list[str]:
-        return [name for stacks in TOOLBOXES.values() for name in stacks[which] if name in self.versions]
+    def onedl(self) -> list[str]:
+        """Installed distributions of OneDL."""
+        return [name for _, names in TOOLBOXES.values() for name in names if name in self.versions]
 
     @property
     def stack(self) -> str:
         """'OpenMMLab', 'OneDL', 'both' or 'none'."""
-        return {(True, True): 'both', (True, False): 'OpenMMLab', (False, True): 'OneDL',
-                (False, False): 'none'}[bool(self.of_openmmlab), bool(self.of_onedl)]
+        if self.openmmlab and self.onedl:
+            return 'both'
+        return 'OpenMMLab' if self.openmmlab else 'OneDL' if self.onedl else 'none'
 
     def matches(self, ranges: Mapping[str, str]) -> bool:
-        """Whether each distribution of ``ranges`` is there in its range; '-' is one that is not there."""
-        return all(name not in self.versions if wanted == '-' else
-                   name in self.versions and holds(self.versions[name], wanted) for name, wanted in ranges.items())
+        """Check whether all distributions are installed in the given ranges. The range '-' means not installed."""
+        return all(name not in self.versions if specifier == '-' else
+                   name in self.versions and in_range(self.versions[name], specifier)
+                   for name, specifier in ranges.items())
 
     def table(self) -> dict[str, str]:
-        """Each package that counts -> its version, with the distribution where its name is another, or 'not there'."""
-        rows = {'python': self.versions.get('python', 'not there')}
-        for name in BESIDE[:3]:
-            rows[name] = self.versions.get(name, 'not there')
+        """Return the version of each relevant package, with the distribution if its name differs."""
+        rows = {name: self.versions.get(name, 'not installed') for name in BASE}
         for name in TOOLBOXES:
-            found = self.toolbox(name)
-            rows[name] = ' and '.join(self.versions[own] + (f' ({own})' if own != name else '') for own in found) \
-                or 'not there'
-        rows.update((name, self.versions.get(name, 'not there')) for name in BESIDE[3:])
+            found = [self.versions[own] + (f' ({own})' if own != name else '') for own in self.toolbox(name)]
+            rows[name] = ' and '.join(found) or 'not installed'
+        rows.update((name, self.versions.get(name, 'not installed')) for name in OPTIONAL)
         return rows
 
 
-def read() -> Installed:
-    """What this Python has; where a distribution is there twice, the one that is imported."""
+def read_installed() -> Installed:
+    """Read the distributions of this Python. Of duplicates, the one that is imported counts."""
     versions = {'python': platform.python_version()}
     for distribution in metadata.distributions():
         name = distribution.metadata['Name']
-        if name:  # a folder that a broken uninstall left has none
+        if name:  # None for the leftovers of a broken uninstall
             versions.setdefault(name.lower().replace('_', '-').replace('.', '-'), distribution.version)
     return Installed(versions)
