@@ -1,61 +1,230 @@
-"""Entry points of SCSA's Triton kernels."""
+"""Entry points of SCSA's Triton kernels: tensors in, tensors out."""
 import functools
-import math
+import itertools
+import operator
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..triton_launch import plan_of
+from .config import NUM_CONVS, KernelConfig, LaunchConfig, Problem, launch_config, within_limits
 
-__all__ = ['backward', 'forward', 'is_supported', 'within_limits']
+__all__ = ['backward', 'forward', 'is_supported']
 
-MIN_CAPABILITY = (8, 0)  # Ampere
-MIN_TRITON = (3, 6)  # compiled kernels accept all arguments by position, constants included
+MIN_CAPABILITY = (8, 0)  # compute capability: Ampere
+MIN_PDL_CAPABILITY = (9, 0)  # programmatic dependent launch: Hopper
+MIN_TRITON = (3, 6)  # compiled kernels take all arguments by position, constants included
+INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+NUM_STAGES = 1  # no software pipelining: copying tiles to shared memory ahead costs more than it saves
+
+PARAM_ARGS = [
+    *(f'conv_w{i}_ptr' for i in range(NUM_CONVS)), *(f'conv_b{i}_ptr' for i in range(NUM_CONVS)), 'norm_h_weight_ptr',
+    'norm_h_bias_ptr', 'norm_w_weight_ptr', 'norm_w_bias_ptr', 'norm_weight_ptr', 'norm_bias_ptr', 'q_weight_ptr',
+    'k_weight_ptr', 'v_weight_ptr'
+]
 
 
 def is_supported(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], kernel_sizes: tuple[int, ...]) -> bool:
-    """Check whether the kernels can process these tensors on their device."""
-    return (x.is_cuda and x.is_contiguous() and _supports_triton(x.device)
-            and all(p.dtype == params[0].dtype and p.device == x.device and p.is_contiguous() for p in params)
-            and within_limits(x.shape, window, kernel_sizes) and x.dtype != torch.float64)
+    """Check whether the kernels can process an input.
 
+    Args:
+        x: Input of shape (B, C, H, W).
+        params: Parameters as in :func:`forward`. The caller checks that they share a dtype and the device of ``x``, and
+            that all tensors are contiguous.
+        window: Height and width of the pooling window.
+        kernel_sizes: Length of each group's convolution.
 
-def within_limits(shape: torch.Size, window: tuple[int, int], kernel_sizes: tuple[int, ...]) -> bool:
-    """Check whether the kernels' tiles and grids can hold a map of this shape."""
-    return plan_of(shape, torch.float32, torch.device('cpu'), torch.float32, window, 1, kernel_sizes, 1e-5, 1e-5, 1e-5) is not None
+    Returns:
+        True if ``x`` is on a GPU of compute capability 8.0 or higher, Triton is 3.6 or newer, and dtype and sizes are
+        within the kernels' limits. float64 is not supported.
+    """
+    return (x.is_cuda and x.dtype in INPUT_DTYPES and params[0].dtype in INPUT_DTYPES
+            and _device_is_supported(x.device) and within_limits(x.shape, window, kernel_sizes))
 
 
 def forward(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_scale: float,
             kernel_sizes: tuple[int, ...], eps: tuple[float, float, float]) -> tuple[Tensor, Tensor]:
-    """Compute SCSA; returns the output and one tensor that backward needs besides x and params."""
-    plan = plan_of(x.shape, x.dtype, x.device, params[0].dtype, window, gate_scale, kernel_sizes, *eps)
-    with _device_guard(x.device):
+    """Compute SCSA.
+
+    Args:
+        x: Contiguous input of shape (B, C, H, W).
+        params: Convolution weights (C / groups, 1, k) of each group, convolution biases (C / groups,) of each group;
+            norm_h.weight, norm_h.bias, norm_w.weight, norm_w.bias, norm.weight, norm.bias (C,) each; q.weight,
+            k.weight, v.weight (C, 1, 1, 1) each. All of one dtype.
+        window: Height and width of the pooling window.
+        gate_scale: Factor of every gate.
+        kernel_sizes: Length of each group's convolution.
+        eps: Epsilons of norm_h, norm_w and norm.
+
+    Returns:
+        Output of shape (B, C, H, W), and a 1-D tensor that :func:`backward` needs.
+    """
+    plan = _plan(x.shape, x.dtype, params[0].dtype, x.device, window, gate_scale, kernel_sizes, eps)
+    with _current_device(x.device):
         x = _aligned(x)
         y = torch.empty_like(x)
-        saved, work = x.new_empty(plan.kept, dtype=plan.wide), x.new_empty(plan.work, dtype=plan.wide)
-        plan.forward(x, y, saved, work, params)
+        saved = x.new_empty(plan.saved.numel, dtype=plan.acc_dtype)
+        workspace = x.new_empty(plan.workspace.numel, dtype=plan.acc_dtype)
+        tensors = dict(_param_args(params, len(kernel_sizes)), x_ptr=x, y_ptr=y)
+        _run(plan.forward, plan.sizes, tensors, [(saved, plan.saved), (workspace, plan.workspace)])
     return y, saved
 
 
 def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], window: tuple[int, int],
              gate_scale: float, kernel_sizes: tuple[int, ...], eps: tuple[float, float, float],
              needs_x: bool = True) -> tuple[Tensor | None, list[Tensor]]:
-    """Compute the gradients of x (None unless ``needs_x``) and of each parameter."""
-    plan = plan_of(x.shape, x.dtype, x.device, params[0].dtype, window, gate_scale, kernel_sizes, *eps)
-    with _device_guard(x.device):
+    """Compute the gradients of SCSA.
+
+    Args:
+        grad: Gradient of the output, of shape (B, C, H, W) and the dtype of ``x``.
+        x: Input of :func:`forward`.
+        saved: Second output of :func:`forward`.
+        params: As in :func:`forward`.
+        window: As in :func:`forward`.
+        gate_scale: As in :func:`forward`.
+        kernel_sizes: As in :func:`forward`.
+        eps: As in :func:`forward`.
+        needs_x: Whether to compute the gradient of ``x``.
+
+    Returns:
+        Gradient of ``x`` or None, and the gradient of each parameter.
+    """
+    plan = _plan(x.shape, x.dtype, params[0].dtype, x.device, window, gate_scale, kernel_sizes, eps)
+    with _current_device(x.device):
         x, grad = _aligned(x), _aligned(grad.contiguous())
         grad_x = torch.empty_like(x) if needs_x else None
-        work = x.new_empty(plan.work_backward, dtype=plan.wide)
-        shares = x.new_empty(plan.shares, dtype=plan.wide)
-        plan.backward(grad, x, saved, work, shares, grad_x, params)
-        flat = shares.sum(0).to(params[0].dtype)
-    return grad_x, [g.view(p.shape) for g, p in zip(flat.split([math.prod(p.shape) for p in params]), params)]
+        workspace = x.new_empty(plan.workspace_bwd.numel, dtype=plan.acc_dtype)
+        param_grads = x.new_empty(x.shape[0], plan.param_grads.numel, dtype=plan.acc_dtype)  # a row per image
+        tensors = dict(_param_args(params, len(kernel_sizes)), x_ptr=x, grad_y_ptr=grad)
+        if grad_x is not None:
+            tensors['grad_x_ptr'] = grad_x
+        _run(plan.backward if needs_x else plan.backward[:-1], plan.sizes, tensors,
+             [(saved, plan.saved), (workspace, plan.workspace_bwd), (param_grads, plan.param_grads)])
+        flat = param_grads.sum(0).to(params[0].dtype)
+    return grad_x, [g.view(p.shape) for g, p in zip(flat.split([p.numel() for p in params]), params)]
+
+
+class Layout:
+    """Several tensors in one allocation, because an allocation takes as long as a launch.
+
+    Attributes:
+        offsets: Index of the first element of each tensor, by argument name.
+        numel: Number of elements in total.
+    """
+
+    def __init__(self, sizes: dict[str, int]):
+        *offsets, self.numel = itertools.accumulate(sizes.values(), initial=0)
+        self.offsets = dict(zip(sizes, offsets))
+
+    def addresses(self, buffer: Tensor) -> list[tuple[str, int]]:
+        """Return the address of each tensor."""
+        base, itemsize = buffer.data_ptr(), buffer.element_size()
+        return [(name, base + offset * itemsize) for name, offset in self.offsets.items()]
+
+    def tensors(self, buffer: Tensor) -> list[tuple[str, Tensor]]:
+        """Return a view of each tensor, which extends to the end of the buffer."""
+        return [(name, buffer.view(-1)[offset:]) for name, offset in self.offsets.items()]
+
+
+class Launch:
+    """A kernel with its grid and constants, called with a dict that contains its arguments by name.
+
+    ``kernel[grid](...)`` looks up the compiled kernel in every call, which takes longer than the launch. A ``Launch``
+    looks it up once: its dtypes and device are fixed, and the kernels specialize on nothing else.
+    """
+
+    def __init__(self, kernel: Any, config: KernelConfig, constants: dict[str, Any]):
+        constants = {**constants, **config.constants}
+        self.kernel = kernel
+        self.grid = (*config.grid, 1, 1)[:3]
+        self.constants = {name: constants[name] for name in kernel.arg_names if name in constants}
+        self.options = dict(num_warps=config.num_warps, num_stages=NUM_STAGES, launch_pdl=constants['USE_PDL'])
+        self.select_args = operator.itemgetter(*(name for name in kernel.arg_names if name not in constants))
+        self.launch_compiled: Any = None
+
+    def __call__(self, args: dict[str, Any]) -> None:
+        if self.launch_compiled is not None:
+            self.launch_compiled(*self.select_args(args), *self.constants.values())
+            return
+        compiled = self.kernel[self.grid](*self.select_args(args), **self.constants, **self.options)
+        if compiled is not None:  # Triton's interpreter compiles nothing
+            self.launch_compiled = compiled[self.grid]
+
+
+class Plan(NamedTuple):
+    """Launches and tensor layouts for a shape, dtypes and a device."""
+    acc_dtype: torch.dtype
+    sizes: dict[str, int]
+    saved: Layout
+    workspace: Layout
+    workspace_bwd: Layout
+    param_grads: Layout
+    forward: list[Launch]
+    backward: list[Launch]
+
+
+@functools.lru_cache(1024)
+def _plan(shape: torch.Size, dtype: torch.dtype, param_dtype: torch.dtype, device: torch.device,
+          window: tuple[int, int], gate_scale: float, kernel_sizes: tuple[int, ...],
+          eps: tuple[float, float, float]) -> Plan:
+    """Prepare the launches. ``param_dtype`` and ``device`` are arguments because compiled kernels depend on them."""
+    acc_dtype = torch.promote_types(dtype, torch.float32)
+    config = launch_config(Problem(*shape, *window, kernel_sizes))
+    constants = dict(
+        ACC_DTYPE=acc_dtype,
+        USE_PDL=device.type == 'cuda' and torch.cuda.get_device_capability(device) >= MIN_PDL_CAPABILITY,
+        GATE_SCALE=gate_scale,
+        SM_SCALE=shape[1]**-0.5,
+        NUM_GROUPS=len(kernel_sizes),
+        MAX_KERNEL_SIZE=max(kernel_sizes),
+        EPS_H=eps[0],
+        EPS_W=eps[1],
+        EPS=eps[2])
+    return Plan(acc_dtype, config.sizes, Layout(config.saved), Layout(config.workspace), Layout(config.workspace_bwd),
+                Layout(config.param_grads), *_launches(config, constants))
+
+
+def _launches(config: LaunchConfig, constants: dict[str, Any]) -> tuple[list[Launch], list[Launch]]:
+    import triton.language as tl  # here, because only PyTorch with CUDA comes with Triton
+
+    from . import attention_kernels, backward_kernels, forward_kernels
+    kernels = vars(forward_kernels) | vars(attention_kernels) | vars(backward_kernels)
+    constants = dict(constants, ACC_DTYPE=getattr(tl, str(constants['ACC_DTYPE']).removeprefix('torch.')))
+    return ([Launch(kernels[c.kernel], c, constants) for c in config.forward],
+            [Launch(kernels[c.kernel], c, constants) for c in config.backward])
+
+
+def _run(launches: Sequence[Launch], sizes: dict[str, int], tensors: dict[str, Tensor],
+         buffers: Sequence[tuple[Tensor, Layout]]) -> None:
+    """Launch kernels in order.
+
+    Compiled kernels get addresses, which take half as long to pass as tensors. The first call passes tensors, because
+    Triton compiles for their dtypes.
+    """
+    args: dict[str, Any] = dict(sizes)
+    if all(launch.launch_compiled is not None for launch in launches):
+        args.update((name, tensor.data_ptr()) for name, tensor in tensors.items())
+        for buffer, layout in buffers:
+            args.update(layout.addresses(buffer))
+    else:
+        args.update(tensors)
+        for buffer, layout in buffers:
+            args.update(layout.tensors(buffer))
+    for launch in launches:
+        launch(args)
+
+
+def _param_args(params: Sequence[Tensor], num_groups: int) -> dict[str, Tensor]:
+    """Name the parameters. The arguments of missing groups get any tensor; the kernels do not read it."""
+    weights, biases, missing = params[:num_groups], params[num_groups:2 * num_groups], NUM_CONVS - num_groups
+    return dict(zip(PARAM_ARGS, [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing,
+                                 *params[2 * num_groups:]]))
 
 
 @functools.cache
-def _supports_triton(device: torch.device) -> bool:
+def _device_is_supported(device: torch.device) -> bool:
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         return False
     try:
@@ -65,11 +234,13 @@ def _supports_triton(device: torch.device) -> bool:
     return tuple(map(int, triton.__version__.split('.')[:2])) >= MIN_TRITON
 
 
-def _device_guard(device: torch.device) -> AbstractContextManager:
+def _current_device(device: torch.device) -> AbstractContextManager:
+    """Make a GPU the current one, on which Triton launches."""
     if device.type != 'cuda' or device.index == torch.cuda.current_device():
         return nullcontext()
     return torch.cuda.device(device)
 
 
 def _aligned(x: Tensor) -> Tensor:
+    """Copy a tensor that does not start at a multiple of 16 bytes, which vectorized loads need."""
     return x.clone() if x.data_ptr() % 16 else x
