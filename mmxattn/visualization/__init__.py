@@ -1,96 +1,88 @@
-"""What models look at: effective receptive fields, class activation maps, activations around a part, and results.
+"""Visualize models: effective receptive fields, class activation maps, feature maps, and predictions side by side.
 
-Every function takes built models, their weights loaded by the caller, and batches as a test data loader gives them:
-``dict(inputs=[uint8 tensor (3, H, W), ...], data_samples=[...])``. Nothing is written and nothing is printed.
+Functions take built models with loaded weights, and batches of a test data loader:
+``dict(inputs=[uint8 tensor (3, H, W), ...], data_samples=[...])``. They neither write files nor print.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..utils.config import test_dataset_cfg
-from . import sections
 from .cam import cam
 from .erf import erf
-from .feature_maps import activation_maps, modulation_maps, parts
-from .hooks import single_images
-from .sections import Picture, Section
-from .side_by_side import detections, segmentations
+from .feature_maps import activation_maps, attention_modules, modulation_maps
+from .hooks import split_batches
+from .sections import SECTIONS, Inputs, Picture, Section
+from .side_by_side import compare_detections, compare_segmentations
 
-__all__ = ['Looks', 'Picture', 'Section', 'activation_maps', 'cam', 'class_meta', 'detections', 'erf', 'look',
-           'modulation_maps', 'parts', 'segmentations']
-
-
-@dataclass
-class Looks:
-    """What two or more models look at, for a report to go through.
-
-    Attributes:
-        sections: :class:`Section`, each with a title, a caption, pictures, numbers and problems.
-    """
-
-    sections: list
-
-    def numbers(self):
-        """All but the pictures, as :mod:`json` takes it: title -> caption, numbers, problems, captions of pictures."""
-        return {section.title: dict(caption=section.caption, numbers=section.numbers, problems=section.problems,
-                                    pictures=[picture.caption for picture in section.pictures])
-                for section in self.sections}
+__all__ = ['Picture', 'Section', 'activation_maps', 'attention_modules', 'cam', 'class_meta', 'compare_detections',
+           'compare_segmentations', 'erf', 'modulation_maps', 'visualize']
 
 
-def look(models, cfgs, batches, names=None, number=4, average=16, score_thr=0.5, iou_thr=0.5, say=None):
-    """All there is to look at in two or more models on the same images.
+def visualize(models: Sequence[BaseModel],
+              cfgs: Sequence[Config],
+              batches: Sequence[dict],
+              names: Sequence[str] | None = None,
+              num_images: int = 4,
+              num_erf_images: int = 16,
+              score_thr: float = 0.5,
+              iou_thr: float = 0.5,
+              log: Callable[[str], object] | None = None) -> list[Section]:
+    """Create all visualizations of two or more models on the same images.
 
     Args:
-        models (list[mmengine.model.BaseModel]): Detectors or segmentors, the stock one first by custom.
-        cfgs (list[mmengine.config.Config]): Their recipes; the first tells the names of classes.
-        batches (list[dict]): Batches of a test data loader with ground truth.
-        names (list[str], optional): What to call the models. By default their config files' names.
-        number (int): How many images to make pictures of.
-        average (int): Over how many images to average the effective receptive field.
-        score_thr (float): Detections with lower scores are left out.
-        iou_thr (float): Intersection over union from which on a detection is right.
-        say (Callable[[str], object], optional): Is told the title of each section once it is made.
+        models: Detectors or segmentors, the baseline first.
+        cfgs: Recipe of each model. Class names are taken from the first.
+        batches: Batches of a test data loader with ground truth.
+        names: Display name of each model. Default: names of the config files.
+        num_images: Number of images to draw.
+        num_erf_images: Number of images to average the effective receptive field over.
+        score_thr: Minimum score of a detection.
+        iou_thr: Minimum intersection over union of a true positive.
+        log: Callback that receives the title of each finished section.
 
     Returns:
-        Looks: The sections. What a model's family does not allow is a sentence in its section's ``problems``.
+        Sections. What a model does not support is listed in the ``problems`` of its section.
 
     Raises:
-        ValueError: As many models, recipes and names are not given, names that are not different, or no images.
+        ValueError: If the numbers of models, recipes and names differ, names are not unique, or there are no images.
     """
     names = names or [Path(cfg.filename).stem for cfg in cfgs]
     if not len(models) == len(cfgs) == len(names) == len(set(names)):
-        raise ValueError(f'{len(models)} models, {len(cfgs)} recipes and the names {names} do not belong together: '
-                         f'give as many of each, and different names.')
-    singles = single_images(batches, max(number, average))
-    if not singles:
-        raise ValueError('The batches hold no images to look at.')
+        raise ValueError(f'models, cfgs and names must have the same length and names must be unique, got '
+                         f'{len(models)} models, {len(cfgs)} cfgs and the names {names}.')
+    images = split_batches(batches, max(num_images, num_erf_images))
+    if not images:
+        raise ValueError('batches must contain at least one image.')
     classes, palette = class_meta(cfgs[0])
-    scene = sections.Scene(dict(zip(names, models)), singles[:number], singles[:average], classes, palette, score_thr,
-                           iou_thr)
-    made = []
-    for make in sections.ALL:
-        section = make(scene)
+    inputs = Inputs(dict(zip(names, models)), images[:num_images], images[:num_erf_images], classes, palette,
+                    score_thr, iou_thr)
+    sections = []
+    for create in SECTIONS:
+        section = create(inputs)
         if section is not None:
-            made.append(section)
-            if say:
-                say(section.title)
-    return Looks(made)
+            sections.append(section)
+            if log:
+                log(section.title)
+    return sections
 
 
-def class_meta(cfg):
-    """Names and colours of a recipe's classes, from its test data set; no data is read.
+def class_meta(cfg: Config) -> tuple[Sequence[str] | None, Sequence | None]:
+    """Get names and RGB colors of the classes from the test data set of a recipe, without reading the data.
 
     Args:
-        cfg (mmengine.config.Config): The recipe.
+        cfg: Recipe.
 
     Returns:
-        tuple: Sequence of names or None; sequence of (red, green, blue) or None.
+        Names and colors, each None if the data set does not define them.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         meta = DATASETS.build(dict(test_dataset_cfg(cfg), lazy_init=True)).metainfo
-    except Exception:  # a data set may need anything; pictures then show the classes' numbers
+    except Exception:  # data sets may require anything; pictures then show class indices
         meta = {}
     return meta.get('classes'), meta.get('palette')

@@ -1,180 +1,190 @@
-"""The effective receptive field (ERF): which pixels of the image a unit of a feature map depends on, and how far.
+"""Effective receptive field (ERF): how much each input pixel influences a unit of a feature map.
 
-Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks" (2016): the influence
-of an input pixel is the gradient of the unit with regard to it. Here a unit is the sum over a map's channels of their
-positive parts (as RepLKNet takes it: behind a LayerNorm the plain sum is a constant, whatever the image), and
+Paper: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks" (2016), with the
+measures of RepLKNet and of FINE, Appendix F.
 
-    g(u, v) = sum over input channels |d y(i, j) / d x(u, v)|                            (FINE, Appendix F, Eq. 11)
+The influence of a pixel is the gradient of the unit with respect to it. A unit is the sum over the channels of the
+positive activations at one position, as in RepLKNet (behind a LayerNorm, the plain sum is constant):
 
-scaled to a sum of 1 for each image, so that all images count alike, and averaged over images. Two sizes are read off:
+    g(u, v) = sum over input channels |d y(i, j) / d x(u, v)|                            (FINE, Eq. 11)
 
-* the area ratio at 20, 30, 50 and 99% (RepLKNet's measure, which SCSA's Fig. 5 shows as pictures): the area of the
-  smallest square of odd side around the centre of mass that holds at least this share of g, over the area of the
-  image. What of a square lies outside the image does not count. RepLKNet takes the logarithm log10(g + 1) first; that
-  depends on the unit of the gradient, and is left out here;
-* sigma (FINE, Eq. 12), the standard deviation of g around its centre of mass mu, as of a Gaussian that is the same in
-  all directions: sigma^2 = sum g |(u, v) - mu|^2 / (2 sum g), in pixels. It is computed for each image and averaged.
-  The ratio of a stage's average to the one before is Eq. 13; FINE finds it near the ratio of strides, 2.
+g is normalized to a sum of 1 per image and averaged over images. Two sizes are derived from it:
+
+* Area ratio at 20, 30, 50 and 99% (RepLKNet; pictures in SCSA, Fig. 5): the area of the smallest square of odd side
+  around the center of mass that contains this share of g, relative to the area of the image. Parts of the square
+  outside the image do not count. RepLKNet first applies log10(g + 1), which depends on the scale of the gradient and
+  is omitted here.
+* sigma (FINE, Eq. 12): the standard deviation of g around its center of mass mu, as for an isotropic Gaussian:
+  sigma^2 = sum g |(u, v) - mu|^2 / (2 sum g), in pixels. It is computed per image and averaged. The ratio between
+  consecutive stages is Eq. 13, which FINE finds to be close to the ratio of strides, 2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
+from torch import Tensor
 from torch.nn import functional as F
 
-from .hooks import evaluating, frozen, preprocess, single_images, watch
+from .hooks import eval_mode, freeze_parameters, preprocess, record_feature_maps, split_batches
 
 THRESHOLDS = (0.2, 0.3, 0.5, 0.99)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The effective receptive field at one feature map.
+    """Effective receptive field at one feature map.
 
     Attributes:
-        name: The map: ``backbone.0`` (its first output), ``neck.1``, ``decode_head`` (what it classifies).
-        stride: Pixels of the image a pixel of the map, vertically; the image as it enters the model.
-        area_ratios: Share of the image's area by share of the gradient, such as ``{'50%': 0.031}``.
+        name: ``backbone.0`` (its first output), ``neck.1``, or ``decode_head`` (the input of its classifier).
+        stride: Vertical stride relative to the preprocessed image, in pixels.
+        area_ratios: Share of the image area by share of the gradient, such as ``{'50%': 0.031}``.
         sigma: ERF size in pixels.
-        sigma_ratio: sigma over that of the map before it in the same module; None for the first.
-        images: How many were averaged.
+        sigma_ratio: sigma relative to the previous map of the same module, or None for the first.
+        images: Number of images averaged.
     """
 
     name: str
     stride: float
-    area_ratios: dict
+    area_ratios: dict[str, float]
     sigma: float
-    sigma_ratio: float
+    sigma_ratio: float | None
     images: int
 
 
-def erf(model, batches, position=(0.5, 0.5), thresholds=THRESHOLDS):
-    """Effective receptive fields at the outputs of backbone and neck, and at what a decode head classifies.
+def erf(model: BaseModel,
+        batches: Sequence[dict],
+        position: tuple[float, float] = (0.5, 0.5),
+        thresholds: Sequence[float] = THRESHOLDS) -> tuple[list[Stage], list[np.ndarray]]:
+    """Compute effective receptive fields at the outputs of backbone and neck, and at the classifier of a decode head.
 
-    Any weights will do, random ones too. Images of other sizes are resized to the first one's.
+    The weights may be random. Images are resized to the size of the first one.
 
     Args:
-        model (mmengine.model.BaseModel): A detector or a segmentor.
-        batches (list[dict]): Batches of a test data loader; every image in them is used.
-        position (tuple[float, float]): Which unit: x and y from 0 (left, top) to 1. FINE's Fig. 6 takes (0.1, 0.1).
-        thresholds (Sequence[float]): Shares of the gradient for the area ratios.
+        model: Detector or segmentor.
+        batches: Batches of a test data loader. All images are used.
+        position: x and y of the unit, from 0 (left, top) to 1. FINE's Fig. 6 uses (0.1, 0.1).
+        thresholds: Shares of the gradient for the area ratios.
 
     Returns:
-        tuple[list[Stage], list[numpy.ndarray]]: The stages in forward order; for each the average g, (H, W) float64 of
-        sum 1, at the size of the preprocessed image.
+        Stages in forward order, and for each the average g: float64 of shape (H, W) with sum 1, at the size of the
+        preprocessed image.
 
     Raises:
-        ValueError: No images; a model without ``backbone`` and ``extract_feat``; a map that no gradient leaves.
+        ValueError: If there are no images, if the model has no ``backbone`` or ``extract_feat``, or if no gradient
+            reaches the image.
     """
-    singles = single_images(batches)
-    if not singles:
-        raise ValueError('The effective receptive field is averaged over images, and the batches hold none.')
+    images = split_batches(batches)
+    if not images:
+        raise ValueError('batches must contain at least one image to average the effective receptive field over.')
     gradients, strides, shape = {}, {}, None
-    with evaluating(model), frozen(model):
-        for single in singles:
-            image, _ = preprocess(model, single)
+    with eval_mode(model), freeze_parameters(model):
+        for batch in images:
+            image, _ = preprocess(model, batch)
             shape = shape or image.shape[-2:]
             image = F.interpolate(image, shape, mode='bilinear').requires_grad_()
-            for name, feature_map in feature_maps(model, image).items():
+            for name, feature_map in stage_maps(model, image).items():
                 strides[name] = shape[0] / feature_map.shape[-2]
                 gradients.setdefault(name, []).append(input_gradient(name, feature_map, image, position))
-    heats = [np.mean(own, axis=0) for own in gradients.values()]
-    sigmas = {name: float(np.mean([sigma(heat) for heat in own])) for name, own in gradients.items()}
-    stages = [Stage(name, float(strides[name]), area_ratios(heat, thresholds), sigmas[name],
-                    _ratio_to_previous(name, sigmas), len(singles)) for name, heat in zip(gradients, heats)]
-    return stages, heats
+    heatmaps = [np.mean(per_image, axis=0) for per_image in gradients.values()]
+    sigmas = {name: float(np.mean([sigma(heatmap) for heatmap in per_image])) for name, per_image in gradients.items()}
+    stages = [Stage(name, float(strides[name]), area_ratios(heatmap, thresholds), sigmas[name],
+                    _sigma_ratio(name, sigmas), len(images)) for name, heatmap in zip(gradients, heatmaps)]
+    return stages, heatmaps
 
 
-def feature_maps(model, image):
-    """The maps whose receptive field is asked for, with the graph that leads back to the image.
+def stage_maps(model: BaseModel, image: Tensor) -> dict[str, Tensor]:
+    """Compute the feature maps of all stages, attached to the graph of the image.
 
     Args:
-        model (mmengine.model.BaseModel): A detector or a segmentor.
-        image (torch.Tensor): A preprocessed image (1, 3, H, W).
+        model: Detector or segmentor.
+        image: Preprocessed image (1, 3, H, W).
 
     Returns:
-        dict[str, torch.Tensor]: Name -> map (1, C, H', W').
+        Maps (1, C, H', W') by name.
 
     Raises:
-        ValueError: The model has no ``backbone`` or no ``extract_feat``.
+        ValueError: If the model has no ``backbone`` or ``extract_feat``.
     """
     if not (hasattr(model, 'backbone') and hasattr(model, 'extract_feat')):
-        raise ValueError(f'{type(model).__name__} has no backbone and extract_feat, as detectors of mmdet and '
-                         f'segmentors of mmseg have: its feature maps are not known.')
+        raise ValueError(f'{type(model).__name__} must have backbone and extract_feat, like the detectors of mmdet and '
+                         f'the segmentors of mmseg.')
     modules = [name for name in ('backbone', 'neck') if isinstance(getattr(model, name, None), torch.nn.Module)]
-    classifies = hasattr(getattr(model, 'decode_head', None), 'conv_seg')
-    with watch(model, modules + ['decode_head.conv_seg'] * classifies) as calls:
+    has_classifier = hasattr(getattr(model, 'decode_head', None), 'conv_seg')
+    with record_feature_maps(model, modules + ['decode_head.conv_seg'] * has_classifier) as calls:
         features = model.extract_feat(image)
-        if classifies:
+        if has_classifier:
             model.decode_head(features)
     found = {f'{name}.{level}': feature_map for name in modules
              for level, feature_map in enumerate(calls[name][0][1])}
-    for (classified, *_), _ in calls.get('decode_head.conv_seg', []):
-        found['decode_head'] = classified
+    for (classifier_input, *_), _ in calls.get('decode_head.conv_seg', []):
+        found['decode_head'] = classifier_input
     return found
 
 
-def input_gradient(name, feature_map, image, position):
-    """g of one unit, of sum 1: the (H, W) float64 influence of the image's pixels.
+def input_gradient(name: str, feature_map: Tensor, image: Tensor, position: tuple[float, float]) -> np.ndarray:
+    """Compute g for one unit, normalized to a sum of 1.
 
     Args:
-        name (str): What the map is called in an error.
-        feature_map (torch.Tensor): (1, C, H', W'), computed from ``image``.
-        image (torch.Tensor): (1, 3, H, W), with ``requires_grad``.
-        position (tuple[float, float]): x and y of the unit, from 0 to 1.
+        name: Name of the map in error messages.
+        feature_map: Map (1, C, H', W') computed from ``image``.
+        image: Image (1, 3, H, W) that requires a gradient.
+        position: x and y of the unit, from 0 to 1.
 
     Returns:
-        numpy.ndarray: (H, W).
+        float64 array of shape (H, W).
 
     Raises:
-        ValueError: The gradient is zero or not finite everywhere.
+        ValueError: If the gradient is zero or not finite.
     """
     height, width = feature_map.shape[-2:]
     column, row = (min(int(share * size), size - 1) for share, size in zip(position, (width, height)))
     unit = feature_map[0, :, row, column].relu().sum()
     gradient, = torch.autograd.grad(unit, image, retain_graph=True, allow_unused=True)
-    heat = np.zeros((1, 1)) if gradient is None else gradient[0].abs().sum(0).double().cpu().numpy()
-    if not 0 < heat.sum() < np.inf:
-        raise ValueError(f'No gradient reaches the image from {name} at row {row}, column {column} of its {height}x'
-                         f'{width} units (the sum is {heat.sum()}): the unit is dead for this image; take other '
-                         f'weights, another image or another position.')
-    return heat / heat.sum()
+    heatmap = np.zeros((1, 1)) if gradient is None else gradient[0].abs().sum(0).double().cpu().numpy()
+    if not 0 < heatmap.sum() < np.inf:
+        raise ValueError(f'No gradient reaches the image from {name} at row {row}, column {column} of {height}x{width} '
+                         f'(the sum is {heatmap.sum()}). The unit is dead for this image. Use other weights, another '
+                         f'image or another position.')
+    return heatmap / heatmap.sum()
 
 
-def centre_of_mass(heat):
-    """Row and column of the centre of mass of a map (H, W)."""
-    rows, columns = heat.sum(1), heat.sum(0)
-    return float(rows @ np.arange(len(rows)) / heat.sum()), float(columns @ np.arange(len(columns)) / heat.sum())
+def center_of_mass(heatmap: np.ndarray) -> tuple[float, float]:
+    """Compute row and column of the center of mass of a map (H, W)."""
+    rows, columns = heatmap.sum(1), heatmap.sum(0)
+    total = heatmap.sum()
+    return float(rows @ np.arange(len(rows)) / total), float(columns @ np.arange(len(columns)) / total)
 
 
-def sigma(heat):
-    """ERF size: the standard deviation of g, (H, W), a direction, in pixels (FINE, Eq. 12)."""
-    row, column = centre_of_mass(heat)
-    rows, columns = np.indices(heat.shape)
-    return float(np.sqrt((heat * ((rows - row)**2 + (columns - column)**2)).sum() / heat.sum() / 2))
+def sigma(heatmap: np.ndarray) -> float:
+    """Compute the ERF size of g (H, W): its standard deviation per axis in pixels (FINE, Eq. 12)."""
+    row, column = center_of_mass(heatmap)
+    rows, columns = np.indices(heatmap.shape)
+    return float(np.sqrt((heatmap * ((rows - row)**2 + (columns - column)**2)).sum() / heatmap.sum() / 2))
 
 
-def area_ratios(heat, thresholds=THRESHOLDS):
-    """Area of the smallest centred square that holds a share of g, over the area of the image.
+def area_ratios(heatmap: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
+    """Compute the area of the smallest centered square that contains a share of g, relative to the image.
 
     Args:
-        heat (numpy.ndarray): g, (H, W).
-        thresholds (Sequence[float]): Shares of its sum.
+        heatmap: g (H, W).
+        thresholds: Shares of its sum.
 
     Returns:
-        dict[str, float]: By threshold in percent, such as ``{'20%': 0.004, '99%': 0.31}``.
+        Area ratios by threshold in percent, such as ``{'20%': 0.004, '99%': 0.31}``.
     """
-    row, column = (round(place) for place in centre_of_mass(heat))
-    rows, columns = np.indices(heat.shape)
-    ring = np.maximum(abs(rows - row), abs(columns - column)).ravel()  # pixels of one square's border share a number
-    held = np.cumsum(np.bincount(ring, weights=heat.ravel())) / heat.sum()
-    area = np.cumsum(np.bincount(ring)) / heat.size
-    # the last ring holds all, which rounding may leave a hair below 1
-    return {f'{100 * share:g}%': float(area[min(np.searchsorted(held, share), len(area) - 1)]) for share in thresholds}
+    row, column = (round(index) for index in center_of_mass(heatmap))
+    rows, columns = np.indices(heatmap.shape)
+    ring = np.maximum(abs(rows - row), abs(columns - column)).ravel()  # Chebyshev distance to the center
+    mass = np.cumsum(np.bincount(ring, weights=heatmap.ravel())) / heatmap.sum()
+    area = np.cumsum(np.bincount(ring)) / heatmap.size
+    # Rounding may leave the total slightly below 1, so the index is clipped to the last ring.
+    return {f'{100 * share:g}%': float(area[min(np.searchsorted(mass, share), len(area) - 1)]) for share in thresholds}
 
 
-def _ratio_to_previous(name, sigmas):
+def _sigma_ratio(name, sigmas):
     module, _, level = name.rpartition('.')
-    before = sigmas.get(f'{module}.{int(level) - 1}') if module else None
-    return sigmas[name] / before if before else None
+    previous = sigmas.get(f'{module}.{int(level) - 1}') if module else None
+    return sigmas[name] / previous if previous else None

@@ -1,81 +1,82 @@
-"""Look inside a model while it runs: single images, a module's inputs and outputs, gradients of the image alone."""
+"""Inspect a running model: record the inputs and outputs of modules, switch modes and restore them."""
 
 import contextlib
 import copy
+from collections.abc import Iterator, Sequence
 
-import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+Calls = dict[str, list[tuple[list[Tensor], list[Tensor]]]]
 
 
-def single_images(batches, number=None):
-    """The images of some batches, each as a batch of its own.
+def split_batches(batches: Sequence[dict], number: int | None = None) -> list[dict]:
+    """Split batches into batches of one image.
 
     Args:
-        batches (list[dict]): Batches of a test data loader: ``inputs``, a list of (3, H, W) uint8 tensors, and
-            ``data_samples``, as many.
-        number (int, optional): How many at most. All by default.
+        batches: Batches of a test data loader: ``inputs``, a list of (3, H, W) uint8 tensors, and ``data_samples``.
+        number: Maximum number of images. None for all.
 
     Returns:
-        list[dict]: Batches of one image.
+        Batches of one image.
     """
-    singles = [dict(inputs=[image], data_samples=[sample])
-               for batch in batches for image, sample in zip(batch['inputs'], batch['data_samples'])]
-    return singles[:number]
+    images = [dict(inputs=[image], data_samples=[sample])
+              for batch in batches for image, sample in zip(batch['inputs'], batch['data_samples'])]
+    return images[:number]
 
 
-def preprocess(model, batch):
-    """What a model's own preprocessor makes of a batch, which stays as it is.
+def first_image(batch: dict) -> dict:
+    """Return the first image of a batch as a batch."""
+    return dict(inputs=batch['inputs'][:1], data_samples=batch['data_samples'][:1])
+
+
+def preprocess(model: BaseModel, batch: dict) -> tuple[Tensor, list]:
+    """Apply the preprocessor of a model. The batch is not modified.
 
     Args:
-        model (mmengine.model.BaseModel): The model.
-        batch (dict): A batch of a test data loader.
+        model: Detector or segmentor.
+        batch: Batch of a test data loader.
 
     Returns:
-        tuple[torch.Tensor, list]: The normalised, padded images (B, 3, H, W) on the model's device; the data samples.
+        Normalized and padded images (B, 3, H, W) on the device of the model, and the data samples.
     """
     data = model.data_preprocessor(copy.deepcopy(batch), False)
     return data['inputs'], data['data_samples']
 
 
-def find_module(model, name):
-    """The submodule of a dotted name.
-
-    Args:
-        model (torch.nn.Module): The model.
-        name (str): Such as ``neck`` or ``backbone.layer4.2``.
-
-    Returns:
-        torch.nn.Module: The submodule.
+def get_module(model: nn.Module, name: str) -> nn.Module:
+    """Return a submodule by its dotted name, such as ``neck`` or ``backbone.layer4.2``.
 
     Raises:
-        ValueError: There is none of this name.
+        ValueError: If there is no such submodule.
     """
     try:
         return model.get_submodule(name)
     except AttributeError as error:
-        raise ValueError(f'{type(model).__name__} has no module {name!r} ({error}): give a dotted name out of '
-                         f'`named_modules()`; its own parts are {[child for child, _ in model.named_children()]}.') \
-            from error
+        children = [child for child, _ in model.named_children()]
+        raise ValueError(f'{type(model).__name__} has no module {name!r} ({error}). Use a name from named_modules(). '
+                         f'The top-level modules are {children}.') from error
 
 
 @contextlib.contextmanager
-def watch(model, names):
-    """Record the feature maps that named submodules take and give, as they are at that moment.
+def record_feature_maps(model: nn.Module, names: Sequence[str]) -> Iterator[Calls]:
+    """Record the feature maps that submodules receive and return.
 
     Args:
-        model (torch.nn.Module): The model.
-        names (list[str]): Dotted names.
+        model: Model.
+        names: Dotted names of submodules.
 
     Yields:
-        dict[str, list[tuple]]: For each name its calls in order: the maps among the arguments, those of the output.
+        For each name its calls in order, each as (maps among the arguments, maps in the output).
     """
     calls = {name: [] for name in names}
 
-    def record(name):
-        # copies, for an activation that comes after may work in place
-        return lambda module, arguments, output: calls[name].append(
-            ([x.clone() for x in maps(arguments)], [x.clone() for x in maps(output)]))
+    def hook(name):
+        # Clone, since a following activation may work in place.
+        return lambda module, args, output: calls[name].append(
+            ([x.clone() for x in find_feature_maps(args)], [x.clone() for x in find_feature_maps(output)]))
 
-    handles = [find_module(model, name).register_forward_hook(record(name)) for name in names]
+    handles = [get_module(model, name).register_forward_hook(hook(name)) for name in names]
     try:
         yield calls
     finally:
@@ -84,8 +85,8 @@ def watch(model, names):
 
 
 @contextlib.contextmanager
-def evaluating(model):
-    """Bring a model into evaluation mode, and each of its modules back into its own mode afterwards."""
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch a model to evaluation mode, and restore the mode of each module on exit."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -96,8 +97,8 @@ def evaluating(model):
 
 
 @contextlib.contextmanager
-def frozen(model):
-    """Let no parameter ask for a gradient, so that a backward pass reaches the image and leaves nothing behind."""
+def freeze_parameters(model: nn.Module) -> Iterator[None]:
+    """Disable gradients of all parameters, so that a backward pass only computes those of the image and activations."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -108,12 +109,12 @@ def frozen(model):
             parameter.requires_grad_(True)
 
 
-def maps(value):
-    """The feature maps (B, C, H, W) in a tensor or in nested lists, tuples and dicts of some, in order."""
-    if isinstance(value, torch.Tensor):
+def find_feature_maps(value: object) -> list[Tensor]:
+    """Collect the tensors (B, C, H, W) in nested lists, tuples and dicts, in order."""
+    if isinstance(value, Tensor):
         return [value] if value.ndim == 4 else []
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return []
-    return [found for item in value for found in maps(item)]
+    return [found for item in value for found in find_feature_maps(item)]

@@ -1,99 +1,100 @@
-"""Which detections of one image are right, for pictures."""
+"""Match the detections of one image with its ground truth, for pictures."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from mmengine.structures import BaseDataElement
 
 from ..evaluation import coco
-from ..evaluation.operating_point import EVERY
+from ..evaluation.operating_point import UNLIMITED
 from .ground_truth import box_array
 
-IMAGE = 1  # there is but one
+IMAGE_ID = 1
 
 
 @dataclass(frozen=True)
-class Detections:
-    """The detections of one image set against its ground truth.
+class MatchedDetections:
+    """Detections of one image matched with its objects.
 
     Attributes:
-        boxes: (N, 4) left, top, right, bottom of the detections that count, the best first.
-        labels: (N, ) their classes.
-        scores: (N, ) their scores.
-        right: (N, ) bool, whether they are true positives; the others are false positives.
-        truth: (M, 4) the objects' boxes.
-        truth_labels: (M, ) their classes.
-        found: (M, ) bool, whether a detection was given to them; the others are false negatives.
+        boxes: Boxes of the detections (N, 4), left, top, right, bottom, highest score first.
+        labels: Classes of the detections (N, ).
+        scores: Scores of the detections (N, ).
+        true_positive: bool (N, ), False for false positives.
+        gt_boxes: Boxes of the objects (M, 4).
+        gt_labels: Classes of the objects (M, ).
+        gt_detected: bool (M, ), False for false negatives.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
-    right: np.ndarray
-    truth: np.ndarray
-    truth_labels: np.ndarray
-    found: np.ndarray
+    true_positive: np.ndarray
+    gt_boxes: np.ndarray
+    gt_labels: np.ndarray
+    gt_detected: np.ndarray
 
-    def counts(self):
-        """True positives, false positives and false negatives by name."""
-        return dict(true_positives=int(self.right.sum()), false_positives=int((~self.right).sum()),
-                    false_negatives=int((~self.found).sum()))
+    def counts(self) -> dict[str, int]:
+        """Count true positives, false positives and false negatives."""
+        return dict(true_positives=int(self.true_positive.sum()), false_positives=int((~self.true_positive).sum()),
+                    false_negatives=int((~self.gt_detected).sum()))
 
 
-def match(sample, score_thr=0.5, iou_thr=0.5):
-    """Set a detector's result against the ground truth, by the rule of :func:`mmxattn.evaluation.coco.match`.
+def match_detections(sample: BaseDataElement, score_thr: float = 0.5, iou_thr: float = 0.5) -> MatchedDetections:
+    """Match predictions with ground truth by the rule of :func:`mmxattn.evaluation.coco.match_detections`.
 
     Args:
-        sample (mmdet.structures.DetDataSample): With ``pred_instances`` and ``gt_instances``, in the same pixels:
-            as mmdet's test pipelines load annotations, those of the original image. Its ``ignored_instances`` are
-            crowds: a wrong detection in one does not count.
-        score_thr (float): Detections with lower scores do not count.
-        iou_thr (float): Intersection over union from which on a detection is right.
+        sample: ``DetDataSample`` with ``pred_instances`` and ``gt_instances`` in the same coordinates. mmdet's test
+            pipelines keep those of the original image. ``ignored_instances`` are crowds: unmatched detections inside
+            them are ignored.
+        score_thr: Minimum score of a detection.
+        iou_thr: Minimum intersection over union of a true positive.
 
     Returns:
-        Detections: The result.
+        Detections and objects with their matches.
 
     Raises:
-        ValueError: The sample has no ground truth, or no boxes are predicted.
+        ValueError: If the sample has no ground truth or no predicted boxes.
     """
     if 'bboxes' not in sample.get('gt_instances', ()):
-        raise ValueError('The batches hold no ground truth to set detections against: the test pipeline needs '
-                         "dict(type='LoadAnnotations', with_bbox=True) before it packs.")
+        raise ValueError("Batches must contain ground truth boxes. Add dict(type='LoadAnnotations', with_bbox=True) to "
+                         'the test pipeline, before it packs the inputs.')
     if 'bboxes' not in sample.get('pred_instances', ()):
-        raise ValueError('The model predicts no boxes to set against the ground truth.')
+        raise ValueError('The model must predict boxes to be matched with the ground truth.')
     predicted, truth = sample.pred_instances.cpu(), sample.gt_instances.cpu()
     predicted = predicted[predicted.scores >= score_thr]
     predicted = predicted[predicted.scores.argsort(descending=True, stable=True)]
-    labels, truth_labels = predicted.labels.numpy(), truth.labels.numpy()
-    detections = [dict(entry, score=score)
-                  for entry, score in zip(_entries(box_array(predicted), labels), predicted.scores.tolist())]
-    objects = [*_entries(box_array(truth), truth_labels, iscrowd=0), *_crowds(sample, np.unique(labels))]
-    kinds = {entry['category_id'] for entry in (*objects, *detections)}
-    evaluation = coco.match(
-        dict(images=[dict(id=IMAGE)], categories=[dict(id=kind, name=str(kind)) for kind in kinds],
-             annotations=[dict(entry, id=number) for number, entry in enumerate(objects, 1)]),
-        detections, [iou_thr], EVERY, by_size=False)
-    right, counts, found = (np.zeros(len(own), bool) for own in (detections, detections, objects))
-    for _, record in coco.matched(evaluation):  # their ids are places, counted from 1
-        own = np.array(record['dtIds'], int) - 1
-        right[own], counts[own] = record['dtMatches'][0] > 0, record['dtIgnore'][0] == 0
-        found[np.array(record['gtIds'], int) - 1] = record['gtMatches'][0] > 0
-    return Detections(box_array(predicted)[counts], labels[counts], predicted.scores.numpy()[counts], right[counts],
-                      box_array(truth), truth_labels, found[:len(truth)])
+    labels, gt_labels = predicted.labels.numpy(), truth.labels.numpy()
+    detections = [dict(annotation, score=score)
+                  for annotation, score in zip(_annotations(box_array(predicted), labels), predicted.scores.tolist())]
+    objects = [*_annotations(box_array(truth), gt_labels, iscrowd=0), *_crowds(sample, np.unique(labels))]
+    categories = {annotation['category_id'] for annotation in (*objects, *detections)}
+    evaluation = coco.match_detections(
+        dict(images=[dict(id=IMAGE_ID)], categories=[dict(id=label, name=str(label)) for label in categories],
+             annotations=[dict(annotation, id=number) for number, annotation in enumerate(objects, 1)]),
+        detections, [iou_thr], UNLIMITED, by_size=False)
+    true_positive, counted, detected = (np.zeros(len(rows), bool) for rows in (detections, detections, objects))
+    for *_, matches in coco.iter_matches(evaluation):  # IDs are 1-based indices
+        indices = np.array(matches['dtIds'], int) - 1
+        true_positive[indices], counted[indices] = matches['dtMatches'][0] > 0, matches['dtIgnore'][0] == 0
+        detected[np.array(matches['gtIds'], int) - 1] = matches['gtMatches'][0] > 0
+    return MatchedDetections(box_array(predicted)[counted], labels[counted], predicted.scores.numpy()[counted],
+                             true_positive[counted], box_array(truth), gt_labels, detected[:len(truth)])
 
 
-def _entries(boxes, labels, **more):
-    """Boxes (N, 4) and their classes (N, ) as COCO's entries."""
-    return [dict(image_id=IMAGE, category_id=kind, bbox=[left, top, right - left, bottom - top],
-                 area=(right - left) * (bottom - top), **more)
-            for (left, top, right, bottom), kind in zip(boxes.tolist(), labels.tolist())]
+def _annotations(boxes, labels, **fields):
+    """Convert boxes (N, 4) and classes (N, ) to COCO annotations."""
+    return [dict(image_id=IMAGE_ID, category_id=label, bbox=[left, top, right - left, bottom - top],
+                 area=(right - left) * (bottom - top), **fields)
+            for (left, top, right, bottom), label in zip(boxes.tolist(), labels.tolist())]
 
 
-def _crowds(sample, kinds):
-    """Ignored regions as COCO's entries; those without a class, once for each of ``kinds``."""
+def _crowds(sample, labels):
+    """Convert ignored regions to COCO annotations. Regions without a class apply to each of ``labels``."""
     if 'bboxes' not in sample.get('ignored_instances', ()):
         return []
     regions = sample.ignored_instances.cpu()
     boxes = box_array(regions)
     if 'labels' in regions:
-        return _entries(boxes, regions.labels.numpy(), iscrowd=1)
-    return [entry for kind in kinds for entry in _entries(boxes, np.full(len(boxes), kind), iscrowd=1)]
+        return _annotations(boxes, regions.labels.numpy(), iscrowd=1)
+    return [crowd for label in labels for crowd in _annotations(boxes, np.full(len(boxes), label), iscrowd=1)]

@@ -1,243 +1,252 @@
-"""What models look at, section by section: pictures with captions, and numbers. One that fails says why and no more."""
+"""Sections of the visualization: captioned pictures and statistics. A section that fails reports why."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
+from mmengine.model import BaseModel
+from PIL import Image
 
 from .cam import cam
 from .erf import erf
-from .feature_maps import activation_maps, fine_modules, modulation_maps, parts
-from .ground_truth import class_of_interest, share_inside, truth_mask
-from .images import colour_bar, enlarge, overlay, photo, sheet, thumbnail
-from .side_by_side import detections, segmentations
+from .feature_maps import activation_maps, attention_modules, fine_modules, modulation_maps
+from .ground_truth import class_of_interest, energy_inside, ground_truth_mask
+from .images import colorbar, grid, overlay, resize_for_display, thumbnail, to_rgb
+from .side_by_side import compare_detections, compare_segmentations
 
-PARTS_SHOWN = 4  # of a model with many, evenly spread
+MAX_MODULES = 4  # shown of a model with many, evenly spaced
 
 
 @dataclass
 class Picture:
-    """A picture and what is in it."""
+    """Picture with a caption."""
 
     caption: str
-    image: object
+    image: Image.Image
 
 
 @dataclass
 class Section:
-    """One way to look at models.
+    """One visualization of several models.
 
     Attributes:
-        title: A few words.
-        caption: One sentence: what is seen and how it was computed.
-        pictures: :class:`Picture`, whose ``image`` is a PIL.Image.Image.
-        numbers: By model, of what :mod:`json` takes.
-        problems: What could not be done and why, a sentence each.
+        title: Heading.
+        caption: What is shown and how it was computed.
+        pictures: Pictures.
+        numbers: JSON-compatible statistics by model.
+        problems: Error messages of the parts that failed.
     """
 
     title: str
     caption: str
-    pictures: list = field(default_factory=list)
-    numbers: dict = field(default_factory=dict)
-    problems: list = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    numbers: dict[str, list[dict]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
-    def attempt(self, name, function, *arguments, **options):
-        """``function(...)``, or None and a sentence among the problems where it fails."""
+    def attempt(self, name: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Call a function. On failure, add the error to ``problems`` and return None."""
         try:
-            return function(*arguments, **options)
-        except Exception as error:  # whatever a model makes of it; the other models and sections go on
+            return function(*args, **kwargs)
+        except Exception as error:  # models may fail in any way; the other models and sections continue
             reason = str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
-            sentence = f'{name}: {reason}'
-            if sentence not in self.problems:
-                self.problems.append(sentence)
+            problem = f'{name}: {reason}'
+            if problem not in self.problems:
+                self.problems.append(problem)
             return None
 
 
 @dataclass
-class Scene:
-    """What is looked at: models by name, single images, and how to show them.
+class Inputs:
+    """Models, images and display settings.
 
     Attributes:
-        models: Name -> model.
-        singles: Batches of one image, for pictures.
-        many: Batches of one image, for averages.
+        models: Models by display name.
+        images: Batches of one image, for pictures.
+        erf_images: Batches of one image, to average the effective receptive field over.
         classes: Names of the classes, or None.
-        palette: Colours of the classes, or None.
-        score_thr: Detections with lower scores are left out.
-        iou_thr: Intersection over union from which on a detection is right.
+        palette: Colors of the classes, or None.
+        score_thr: Minimum score of a detection.
+        iou_thr: Minimum intersection over union of a true positive.
     """
 
-    models: dict
-    singles: list
-    many: list
-    classes: object
-    palette: object
+    models: dict[str, BaseModel]
+    images: list[dict]
+    erf_images: list[dict]
+    classes: Sequence[str] | None
+    palette: Sequence | None
     score_thr: float
     iou_thr: float
 
     @property
-    def num_classes(self):
-        """How many classes a segmentor tells apart; 255 where it does not say."""
+    def num_classes(self) -> int:
+        """Number of classes of a segmentor, 255 if unknown."""
         return getattr(next(iter(self.models.values())), 'num_classes', 255)
 
-    def class_name(self, label):
-        """The name of a class, or its number."""
+    def class_name(self, label: int | None) -> str:
+        """Name of a class, or its index."""
         return str(label if self.classes is None or label is None else self.classes[label])
 
 
-def receptive_fields(scene):
-    """Effective receptive field of each stage."""
+def effective_receptive_fields(inputs: Inputs) -> Section:
+    """Draw the effective receptive field of each stage."""
     section = Section(
         'Effective receptive field',
-        f'Absolute gradient of the central unit of each stage (positive parts, summed over channels) with regard to '
-        f'the image, averaged over {len(scene.many)} images, brightness on a square-root scale; sigma is its standard '
-        f'deviation in pixels (FINE, Appendix F), the area ratio the share of the image that the smallest centred '
-        f'square with a share of the gradient takes.')
+        f'Absolute gradient of the central unit of each stage (positive activations, summed over channels) with '
+        f'respect to the image, averaged over {len(inputs.erf_images)} images, on a square-root scale. sigma is its '
+        f'standard deviation in pixels (FINE, Appendix F). The area ratio is the share of the image covered by the '
+        f'smallest centered square that contains a given share of the gradient.')
     rows = {}
-    for name, model in scene.models.items():
-        found = section.attempt(name, erf, model, scene.many)
-        for stage, heat in zip(*found) if found else ():
+    for name, model in inputs.models.items():
+        found = section.attempt(name, erf, model, inputs.erf_images)
+        for stage, heatmap in zip(*found) if found else ():
             section.numbers.setdefault(name, []).append(asdict(stage))
-            bright = thumbnail(np.sqrt(heat / heat.max()), (0, 1), 'magma', height=180)
+            picture = thumbnail(np.sqrt(heatmap / heatmap.max()), (0, 1), 'magma', height=180)
             module = stage.name.partition('.')[0]
-            rows.setdefault(module, {}).setdefault(name, []).append((f'{stage.name}  σ {stage.sigma:.1f} px', bright))
-    for module, own in rows.items():
-        section.pictures.append(Picture(f'Effective receptive fields of the {module}', sheet(
-            list(own.values()), headings=list(own))))
+            cell = (f'{stage.name}  σ {stage.sigma:.1f} px', picture)
+            rows.setdefault(module, {}).setdefault(name, []).append(cell)
+    for module, cells in rows.items():
+        section.pictures.append(Picture(f'Effective receptive fields of the {module}', grid(
+            list(cells.values()), headings=list(cells))))
     return section
 
 
-def eigen_cams(scene):
-    """EigenCAM of each model."""
-    return _cams(scene, 'eigencam', Section(
+def eigen_cams(inputs: Inputs) -> Section:
+    """Draw EigenCAM of each model."""
+    return _cams(inputs, 'eigencam', Section(
         'EigenCAM',
-        'The first principal component of the maps of each neck (of the backbone where there is none), each level '
-        'scaled to 0..1 and averaged: what the features respond to most, whatever the class.'))
+        'First principal component of the feature maps of each neck (or backbone, if there is no neck). Each level is '
+        'scaled to 0..1 and averaged. Shows what the features respond to most, independent of the class.'))
 
 
-def grad_cams(scene):
-    """Grad-CAM of each model, for the class of interest of each image."""
-    return _cams(scene, 'gradcam', Section(
+def grad_cams(inputs: Inputs) -> Section:
+    """Draw Grad-CAM of each model, for the class of interest of each image."""
+    return _cams(inputs, 'gradcam', Section(
         'Grad-CAM',
-        "The maps of each neck (of the backbone where there is none), weighted by the mean gradient of a class's score "
-        '(the best detections, or the logits of the pixels predicted to be of it), each level scaled to 0..1 and '
-        'averaged: what speaks for the class.'))
+        'Feature maps of each neck (or backbone, if there is no neck), weighted by the mean gradient of the score of a '
+        'class: the best detections, or the logits of the pixels predicted as this class. Each level is scaled to 0..1 '
+        'and averaged. Shows the evidence for the class.'))
 
 
-def high_resolution_cams(scene):
-    """HiResCAM of each model, for the class of interest of each image."""
-    return _cams(scene, 'hirescam', Section(
+def hires_cams(inputs: Inputs) -> Section:
+    """Draw HiResCAM of each model, for the class of interest of each image."""
+    return _cams(inputs, 'hirescam', Section(
         'HiResCAM',
-        'As Grad-CAM, with the gradient of each pixel instead of its mean over the map: where the score comes from. '
-        'For a detector, whose scores hang on a few regions each, this is the picture to trust.'))
+        'Like Grad-CAM, with the gradient at each position instead of its mean over the map. Shows where the score '
+        'comes from. Prefer it for detectors, whose scores depend on small regions.'))
 
 
-def _cams(scene, method, section):
-    for number, single in enumerate(scene.singles, 1):
-        pixels = photo(single['inputs'][0])
+def _cams(inputs, method, section):
+    for number, batch in enumerate(inputs.images, 1):
+        pixels = to_rgb(batch['inputs'][0])
         label = None
         if method != 'eigencam':
-            label = class_of_interest(single['data_samples'][0], scene.num_classes)
-        mask = section.attempt('ground truth', truth_mask, single, label)
-        panels = [('image', enlarge(pixels))]
-        for name, model in scene.models.items():
-            found = section.attempt(name, cam, model, single, method, label=label)
+            label = class_of_interest(batch['data_samples'][0], inputs.num_classes)
+        mask = section.attempt('ground truth', ground_truth_mask, batch, label)
+        panels = [('image', resize_for_display(pixels))]
+        for name, model in inputs.models.items():
+            found = section.attempt(name, cam, model, batch, method, label=label)
             if found:
-                what, heat = found
-                inside = None if mask is None else share_inside(heat, mask)
-                panels.append((name, enlarge(overlay(pixels, heat))))
+                description, heatmap = found
+                panels.append((name, resize_for_display(overlay(pixels, heatmap))))
                 section.numbers.setdefault(name, []).append(dict(
-                    asdict(what), image=number, label=label, inside=inside,
+                    asdict(description), image=number, label=label,
+                    inside=None if mask is None else energy_inside(heatmap, mask),
                     inside_by_chance=None if mask is None else float(mask.mean())))
         if len(panels) > 1:
-            kind = '' if label is None else f', class {scene.class_name(label)}'
-            section.pictures.append(Picture(f'Image {number}{kind}', sheet([panels])))
+            suffix = '' if label is None else f', class {inputs.class_name(label)}'
+            section.pictures.append(Picture(f'Image {number}{suffix}', grid([panels])))
     return section
 
 
-def before_and_after(scene):
-    """Activation before and after each part."""
+def before_and_after(inputs: Inputs) -> Section:
+    """Draw the activation before and after each attention module."""
     section = Section(
-        'Before and after the part',
-        'Mean over channels of the absolute activation where a part takes its map and where it gives it back, in the '
-        'same colours and then in its own; "change" is the norm of the difference over the norm before.')
-    for name, model in scene.models.items():
-        if not parts(model):
+        'Before and after the module',
+        'Mean over channels of the absolute activation at the input and the output of an attention module, first on a '
+        'shared color scale and then on one for the output. "change" is the norm of the difference relative to the '
+        'norm before.')
+    for name, model in inputs.models.items():
+        if not attention_modules(model):
             continue
-        found = section.attempt(name, activation_maps, model, scene.singles[0])
+        found = section.attempt(name, activation_maps, model, inputs.images[0])
         if not found:
             continue
-        numbers, pictures = found
-        section.numbers[name] = [asdict(number) for number in numbers]
-        image = ('image', enlarge(photo(scene.singles[0]['inputs'][0]), height=200))
-        rows = [[image] + _pair(*pictures[k]) for k in _spread(len(numbers))]
-        headings = [_heading(numbers[k]) for k in _spread(len(numbers))]
-        section.pictures.append(Picture(f'{name}, image 1', sheet(rows, headings=headings)))
+        statistics, pictures = found
+        section.numbers[name] = [asdict(entry) for entry in statistics]
+        image = ('image', resize_for_display(to_rgb(inputs.images[0]['inputs'][0]), height=200))
+        shown = _evenly_spaced(len(statistics))
+        section.pictures.append(Picture(f'{name}, image 1', grid(
+            [[image] + _activation_pair(*pictures[index]) for index in shown],
+            headings=[_activation_heading(statistics[index]) for index in shown])))
     if not section.pictures and not section.problems:
-        section.problems.append('None of these models has a part of mmxattn in it.')
+        section.problems.append('None of the models contains an attention module of mmxattn.')
     return section
 
 
-def _pair(before, after):
-    both, own = (before.min(), before.max(), after.min(), after.max()), (after.min(), after.max())
-    both = (min(both), max(both))
-    return [('before', thumbnail(before, both)), ('after', thumbnail(after, both)), ('', colour_bar(both, 200)),
-            ('after, own colours', thumbnail(after, own)), ('', colour_bar(own, 200))]
+def _activation_pair(before, after):
+    shared = (min(before.min(), after.min()), max(before.max(), after.max()))
+    own = (after.min(), after.max())
+    return [('before', thumbnail(before, shared)), ('after', thumbnail(after, shared)), ('', colorbar(shared, 200)),
+            ('after, own scale', thumbnail(after, own)), ('', colorbar(own, 200))]
 
 
-def _heading(number):
-    change = '' if number.change is None else f', change {number.change:.2f}'
-    return f'{number.name}, level {number.level}: {number.shape[0]}x{number.shape[1]}{change}'
+def _activation_heading(entry):
+    change = '' if entry.change is None else f', change {entry.change:.2f}'
+    return f'{entry.name}, level {entry.level}: {entry.shape[0]}x{entry.shape[1]}{change}'
 
 
-def _spread(number):
-    return sorted({round(k) for k in np.linspace(0, number - 1, min(number, PARTS_SHOWN))})
+def _evenly_spaced(number):
+    return sorted({round(index) for index in np.linspace(0, number - 1, min(number, MAX_MODULES))})
 
 
-def modulations(scene):
-    """FINE's modulation map."""
+def fine_modulations(inputs: Inputs) -> Section | None:
+    """Draw FINE's modulation maps. Returns None if no model contains FINE."""
     section = Section(
-        "FINE's modulation map",
-        'Mean over channels of M (Eq. 8): the low map is multiplied with 1 + M, so purple weakens and orange '
-        'strengthens it, white leaves it.')
-    for name, model in scene.models.items():
+        'FINE modulation map',
+        'Mean over channels of M (Eq. 8). The low map is multiplied by 1 + M: purple attenuates it, orange amplifies '
+        'it, white leaves it unchanged.')
+    for name, model in inputs.models.items():
         if not fine_modules(model):
             continue
-        for number, single in enumerate(scene.singles, 1):
-            found = section.attempt(name, modulation_maps, model, single)
+        for number, batch in enumerate(inputs.images, 1):
+            found = section.attempt(name, modulation_maps, model, batch)
             if not found:
                 continue
-            row = [('image', enlarge(photo(single['inputs'][0])))]
-            for part, modulation in found:
-                most = float(abs(modulation).max())
-                picture = thumbnail(modulation, (-most, most), 'PuOr_r', height=row[0][1].height)
-                row += [(part, picture), ('', colour_bar((-most, most), picture.height, 'PuOr_r'))]
+            row = [('image', resize_for_display(to_rgb(batch['inputs'][0])))]
+            for module, modulation in found:
+                limit = float(abs(modulation).max())
+                picture = thumbnail(modulation, (-limit, limit), 'PuOr_r', height=row[0][1].height)
+                row += [(module, picture), ('', colorbar((-limit, limit), picture.height, 'PuOr_r'))]
                 section.numbers.setdefault(name, []).append(dict(
-                    image=number, name=part, mean=float(modulation.mean()), deviation=float(modulation.std()),
-                    least=float(modulation.min()), most=float(modulation.max())))
-            section.pictures.append(Picture(f'{name}, image {number}', sheet([row])))
-    return section if section.pictures or section.problems else None  # None: no model has FINE in it
+                    image=number, name=module, mean=float(modulation.mean()), std=float(modulation.std()),
+                    min=float(modulation.min()), max=float(modulation.max())))
+            section.pictures.append(Picture(f'{name}, image {number}', grid([row])))
+    return section if section.pictures or section.problems else None
 
 
-def side_by_side(scene):
-    """Every model's result next to the ground truth."""
-    segments = hasattr(next(iter(scene.models.values())), 'encode_decode')
+def side_by_side(inputs: Inputs) -> Section:
+    """Draw the predictions of all models next to the ground truth."""
+    is_segmentation = hasattr(next(iter(inputs.models.values())), 'encode_decode')
     section = Section('Side by side', (
-        'Ground truth, the labels of each model, and the pixels where the two differ.' if segments else
-        f'Ground truth and the detections of each model with a score of at least {scene.score_thr:g}; one is right '
-        f'where it overlaps an object of its class by an intersection over union of {scene.iou_thr:g} that no better '
-        f'one has taken.'))
-    for number, single in enumerate(scene.singles, 1):
-        if segments:
-            found = section.attempt('all', segmentations, scene.models, single, scene.classes, scene.palette)
+        'Ground truth, the labels predicted by each model, and the wrong pixels.' if is_segmentation else
+        f'Ground truth and the detections of each model with a score of at least {inputs.score_thr:g}. A detection is '
+        f'a true positive if its IoU with an object of its class is at least {inputs.iou_thr:g} and no detection with '
+        f'a higher score is matched to that object.'))
+    for number, batch in enumerate(inputs.images, 1):
+        if is_segmentation:
+            found = section.attempt('all models', compare_segmentations, inputs.models, batch, inputs.classes,
+                                    inputs.palette)
         else:
-            found = section.attempt('all', detections, scene.models, single, scene.classes, scene.score_thr,
-                                    scene.iou_thr)
+            found = section.attempt('all models', compare_detections, inputs.models, batch, inputs.classes,
+                                    inputs.score_thr, inputs.iou_thr)
         if found:
-            numbers, picture = found
+            counts, picture = found
             section.pictures.append(Picture(f'Image {number}', picture))
-            for name, own in numbers.items():
+            for name, own in counts.items():
                 section.numbers.setdefault(name, []).append(dict(own, image=number))
     return section
 
 
-ALL = (receptive_fields, eigen_cams, grad_cams, high_resolution_cams, before_and_after, modulations, side_by_side)
+SECTIONS = (effective_receptive_fields, eigen_cams, grad_cams, hires_cams, before_and_after, fine_modulations,
+            side_by_side)

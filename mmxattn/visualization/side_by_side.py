@@ -1,198 +1,209 @@
-"""The same images with every model's result next to the ground truth, right and wrong marked."""
+"""Predictions of several models on the same image next to the ground truth, with errors marked."""
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from PIL import Image, ImageDraw
 
-from .hooks import evaluating
+from .hooks import eval_mode, first_image
 from .images import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     PURPLE,
-    colours,
-    enlarge,
-    grey,
-    label,
+    Color,
+    colorize,
+    display_scale,
+    draw_box,
+    draw_label,
+    grid,
     legend,
-    photo,
-    rectangle,
-    scale_for,
-    sheet,
+    resize_for_display,
+    to_gray,
+    to_rgb,
 )
-from .matching import match
+from .matching import MatchedDetections, match_detections
 
-DARK = (40, 40, 40)
-DETECTION_KEY = [('right (true positive), solid', BLUE), ('wrong (false positive), dashed', ORANGE),
-                 ('missed (false negative), dashed, no name', PURPLE)]
-SEGMENTATION_KEY = [('wrong', ORANGE), ('no label, does not count', DARK)]
+WHITE, DARK = (255, 255, 255), (40, 40, 40)
+DETECTION_KEY = [('true positive: solid', BLUE), ('false positive: dashed', ORANGE),
+                 ('false negative: dashed, without label', PURPLE)]
+SEGMENTATION_KEY = [('wrong', ORANGE), ('no ground truth, ignored', DARK)]
 
 
-def predict(model, batch):
-    """A model's final result for a batch, which stays as it is.
-
-    Args:
-        model (mmengine.model.BaseModel): The model.
-        batch (dict): A batch of a test data loader.
+def predict(model: BaseModel, batch: dict) -> list[BaseDataElement]:
+    """Predict a batch of a test data loader without modifying it.
 
     Returns:
-        list: A data sample for each image, with prediction and ground truth.
+        One data sample per image, with predictions and ground truth.
     """
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         return model.test_step(copy.deepcopy(batch))
 
 
-def detections(models, batch, classes=None, score_thr=0.5, iou_thr=0.5):
-    """Every detector's result for one image.
+def compare_detections(models: Mapping[str, BaseModel],
+                       batch: dict,
+                       classes: Sequence[str] | None = None,
+                       score_thr: float = 0.5,
+                       iou_thr: float = 0.5) -> tuple[dict[str, dict], Image.Image]:
+    """Draw and count the detections of several detectors on one image.
 
     Args:
-        models (dict[str, mmengine.model.BaseModel]): Detectors by the name to show.
-        batch (dict): A batch of a test data loader with ground truth; its first image counts.
-        classes (Sequence[str], optional): Names of the classes; their numbers by default.
-        score_thr (float): Detections with lower scores are not shown and do not count.
-        iou_thr (float): Intersection over union from which on a detection is right.
+        models: Detectors by display name.
+        batch: Batch of a test data loader with ground truth. The first image is used.
+        classes: Names of the classes. Default: their indices.
+        score_thr: Minimum score of a detection.
+        iou_thr: Minimum intersection over union of a true positive.
 
     Returns:
-        tuple[dict[str, dict], PIL.Image.Image]: By model ``true_positives``, ``false_positives`` and
-        ``false_negatives``; the picture: ground truth, then a panel a model.
+        ``true_positives``, ``false_positives`` and ``false_negatives`` by model, and a picture with the ground truth
+        followed by one panel per model.
 
     Raises:
-        ValueError: The batch has no ground truth.
+        ValueError: If the batch has no ground truth.
     """
-    first = dict(inputs=batch['inputs'][:1], data_samples=batch['data_samples'][:1])
-    pixels = photo(first['inputs'][0])
-    numbers, panels = {}, []
+    batch = first_image(batch)
+    pixels = to_rgb(batch['inputs'][0])
+    counts, panels = {}, []
     for name, model in models.items():
-        sample, = predict(model, first)
-        result = match(sample, score_thr, iou_thr)
+        sample, = predict(model, batch)
+        matched = match_detections(sample, score_thr, iou_thr)
         scale = _display_scale(sample, pixels)
         if not panels:
-            panels.append((f'ground truth: {len(result.truth)}', draw_truth(pixels, result, scale, classes)))
-        panels.append((name, draw_detections(pixels, result, scale, classes)))
-        numbers[name] = result.counts()
-    return numbers, sheet([panels], DETECTION_KEY)
+            title = f'ground truth: {len(matched.gt_boxes)}'
+            panels.append((title, draw_ground_truth(pixels, matched, scale, classes)))
+        panels.append((name, draw_detections(pixels, matched, scale, classes)))
+        counts[name] = matched.counts()
+    return counts, grid([panels], DETECTION_KEY)
 
 
-def draw_truth(pixels, result, scale, classes=None):
-    """The image with the objects' boxes and classes; arguments as of :func:`draw_detections`."""
-    picture = enlarge(pixels)
-    pen = ImageDraw.Draw(picture)
-    for box, kind in zip(result.truth * scale, result.truth_labels):
-        rectangle(pen, box, (255, 255, 255))
-        label(pen, box[:2], _class_name(kind, classes), (255, 255, 255))
+def draw_ground_truth(pixels: np.ndarray, matched: MatchedDetections, scale: np.ndarray,
+                      classes: Sequence[str] | None = None) -> Image.Image:
+    """Draw the objects with their classes. Arguments as in :func:`draw_detections`."""
+    picture = resize_for_display(pixels)
+    draw = ImageDraw.Draw(picture)
+    for box, label in zip(matched.gt_boxes * scale, matched.gt_labels):
+        draw_box(draw, box, WHITE)
+        draw_label(draw, box[:2], _class_name(label, classes), WHITE)
     return picture
 
 
-def draw_detections(pixels, result, scale, classes=None):
-    """The image with right, wrong and missing boxes.
+def draw_detections(pixels: np.ndarray, matched: MatchedDetections, scale: np.ndarray,
+                    classes: Sequence[str] | None = None) -> Image.Image:
+    """Draw true positives, false positives and false negatives.
 
     Args:
-        pixels (numpy.ndarray): The image, (H, W, 3) uint8.
-        result (Detections): What to draw.
-        scale (numpy.ndarray): (4, ) factors from the boxes' pixels to the picture's.
-        classes (Sequence[str], optional): Names of the classes.
+        pixels: Image (H, W, 3), uint8.
+        matched: Matched detections.
+        scale: Factors (4, ) from box coordinates to pixels of the picture.
+        classes: Names of the classes.
 
     Returns:
-        PIL.Image.Image: The picture.
+        The picture.
     """
-    picture = enlarge(pixels)
-    pen = ImageDraw.Draw(picture)
-    for box in result.truth[~result.found] * scale:
-        rectangle(pen, box, PURPLE, dashed=True)
-    worst_first = list(zip(result.boxes * scale, result.labels, result.scores, result.right))[::-1]
-    for box, _, _, right in worst_first:
-        rectangle(pen, box, BLUE if right else ORANGE, dashed=not right)
-    for box, kind, score, right in worst_first:
-        label(pen, box[:2], f'{_class_name(kind, classes)} {score:.2f}', BLUE if right else ORANGE)
+    picture = resize_for_display(pixels)
+    draw = ImageDraw.Draw(picture)
+    for box in matched.gt_boxes[~matched.gt_detected] * scale:
+        draw_box(draw, box, PURPLE, dashed=True)
+    lowest_first = list(zip(matched.boxes * scale, matched.labels, matched.scores, matched.true_positive))[::-1]
+    for box, _, _, correct in lowest_first:
+        draw_box(draw, box, BLUE if correct else ORANGE, dashed=not correct)
+    for box, label, score, correct in lowest_first:
+        draw_label(draw, box[:2], f'{_class_name(label, classes)} {score:.2f}', BLUE if correct else ORANGE)
     return picture
 
 
-def segmentations(models, batch, classes=None, palette=None):
-    """Every segmentor's labels for one image, and the pixels that are wrong.
+def compare_segmentations(models: Mapping[str, BaseModel],
+                          batch: dict,
+                          classes: Sequence[str] | None = None,
+                          palette: Sequence[Color] | None = None) -> tuple[dict[str, dict], Image.Image]:
+    """Draw and count the errors of several segmentors on one image.
 
     Args:
-        models (dict[str, mmengine.model.BaseModel]): Segmentors by the name to show.
-        batch (dict): A batch of a test data loader with ground truth; its first image counts.
-        classes (Sequence[str], optional): Names of the classes; their numbers by default.
-        palette (Sequence[Sequence[int]], optional): Red, green and blue of each class. By default colours far apart.
+        models: Segmentors by display name.
+        batch: Batch of a test data loader with ground truth. The first image is used.
+        classes: Names of the classes. Default: their indices.
+        palette: RGB color of each class. Default: generated colors.
 
     Returns:
-        tuple[dict[str, dict], PIL.Image.Image]: By model ``wrong_pixels`` and ``pixels`` that count; the picture:
-        image and ground truth, then a row a model.
+        ``wrong_pixels`` and ``pixels`` (with ground truth) by model, and a picture with the image and the ground truth
+        followed by one row per model.
 
     Raises:
-        ValueError: The batch has no ground truth.
+        ValueError: If the batch has no ground truth.
     """
-    first = dict(inputs=batch['inputs'][:1], data_samples=batch['data_samples'][:1])
-    numbers, rows, present = {}, [], set()
+    batch = first_image(batch)
+    counts, rows, present = {}, [], set()
     for name, model in models.items():
-        sample, = predict(model, first)
+        sample, = predict(model, batch)
         if 'gt_sem_seg' not in sample:
-            raise ValueError("The batches hold no ground truth to set labels against: the test pipeline needs "
-                             "dict(type='LoadAnnotations') before it packs.")
+            raise ValueError("Batches must contain ground truth labels. Add dict(type='LoadAnnotations') to the test "
+                             'pipeline, before it packs the inputs.')
         truth, labels = (data.data[0].cpu().numpy() for data in (sample.gt_sem_seg, sample.pred_sem_seg))
-        counts, wrong = wrong_pixels(labels, truth, model)
-        pixels = _resized(photo(first['inputs'][0]), truth.shape)
-        table = _palette(model, palette)
+        valid, wrong = find_errors(labels, truth, model)
+        pixels = _resize(to_rgb(batch['inputs'][0]), truth.shape)
+        colors = _class_colors(model, palette)
         if not rows:
-            rows.append([('image', enlarge(pixels)), ('ground truth', enlarge(paint(truth, table)))])
-        rows.append([(name, enlarge(paint(labels, table))),
-                     (f'wrong: {wrong.sum() / max(counts.sum(), 1):.1%}', enlarge(mark(pixels, counts, wrong)))])
-        numbers[name] = dict(wrong_pixels=int(wrong.sum()), pixels=int(counts.sum()))
-        present |= {int(kind) for kind in np.union1d(truth, labels) if kind < len(table)}
-    rows[0].append(('classes', legend([(_class_name(kind, classes), table[kind]) for kind in sorted(present)])))
-    return numbers, sheet(rows, SEGMENTATION_KEY)
+            rows.append([('image', resize_for_display(pixels)),
+                         ('ground truth', resize_for_display(paint(truth, colors)))])
+        rows.append([(name, resize_for_display(paint(labels, colors))),
+                     (f'wrong: {wrong.sum() / max(valid.sum(), 1):.1%}',
+                      resize_for_display(mark_errors(pixels, valid, wrong)))])
+        counts[name] = dict(wrong_pixels=int(wrong.sum()), pixels=int(valid.sum()))
+        present |= {int(label) for label in np.union1d(truth, labels) if label < len(colors)}
+    rows[0].append(('classes', legend([(_class_name(label, classes), colors[label]) for label in sorted(present)])))
+    return counts, grid(rows, SEGMENTATION_KEY)
 
 
-def wrong_pixels(labels, truth, model):
-    """Which pixels count, and which of them are wrong.
+def find_errors(labels: np.ndarray, truth: np.ndarray, model: BaseModel) -> tuple[np.ndarray, np.ndarray]:
+    """Find the pixels with ground truth, and those of them with a wrong prediction.
 
     Args:
-        labels (numpy.ndarray): (H, W) predicted classes.
-        truth (numpy.ndarray): (H, W) true ones.
-        model (mmengine.model.BaseModel): The segmentor; its head's ``ignore_index`` (255 where it has none) and number
-            of classes say which labels are none.
+        labels: Predicted classes (H, W).
+        truth: Ground truth (H, W).
+        model: Segmentor. The ``ignore_index`` of its head (default 255) and labels beyond its classes are ignored.
 
     Returns:
-        tuple[numpy.ndarray, numpy.ndarray]: Two (H, W) bool.
+        Two bool arrays of shape (H, W).
     """
     head = getattr(model, 'decode_head', None)
-    counts = (truth != getattr(head, 'ignore_index', 255)) & (truth < getattr(model, 'num_classes', 255))
-    return counts, counts & (labels != truth)
+    valid = (truth != getattr(head, 'ignore_index', 255)) & (truth < getattr(model, 'num_classes', 255))
+    return valid, valid & (labels != truth)
 
 
-def paint(labels, table):
-    """Labels (H, W) in the colours of a table (classes, 3) uint8; labels beyond it are grey."""
-    table = np.concatenate([table, np.uint8([GREY])])
-    return table[np.minimum(labels, len(table) - 1)]
+def paint(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Paint labels (H, W) with a color table (classes, 3). Labels beyond the table are gray."""
+    colors = np.concatenate([colors, np.uint8([GRAY])])
+    return colors[np.minimum(labels, len(colors) - 1)]
 
 
-def mark(pixels, counts, wrong):
-    """The image in grey, wrong pixels orange, those that do not count dark."""
-    marked = grey(pixels)
-    marked[~counts] = DARK
+def mark_errors(pixels: np.ndarray, valid: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Draw the image in gray, wrong pixels in orange and ignored ones in dark gray."""
+    marked = to_gray(pixels)
+    marked[~valid] = DARK
     marked[wrong] = ORANGE
     return marked
 
 
 def _display_scale(sample, pixels):
-    """From pixels of the original image to those of the picture, for left, top, right, bottom."""
-    own = np.array(sample.metainfo.get('scale_factor', (1, 1)), float)[:2]
-    return np.tile(own * scale_for(*pixels.shape[:2]), 2)
+    """Factors from pixels of the original image to those of the picture, for left, top, right, bottom."""
+    scale = np.array(sample.metainfo.get('scale_factor', (1, 1)), float)[:2]
+    return np.tile(scale * display_scale(*pixels.shape[:2]), 2)
 
 
-def _class_name(kind, classes):
-    return str(classes[kind]) if classes is not None and kind < len(classes) else str(kind)
+def _class_name(label, classes):
+    return str(classes[label]) if classes is not None and label < len(classes) else str(label)
 
 
-def _palette(model, palette):
+def _class_colors(model, palette):
     number = int(getattr(model, 'num_classes', 256))
     if palette is not None and len(palette) >= number:
         return np.uint8(palette)
-    return colours(np.arange(number)[None] * 0.618 % 1, (0, 1), 'turbo')[0]
+    return colorize(np.arange(number)[None] * 0.618 % 1, (0, 1), 'turbo')[0]  # golden ratio: neighbors differ most
 
 
-def _resized(pixels, shape):
+def _resize(pixels, shape):
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""Models of a few layers in the shape of the toolboxes' own, whose maps and gradients can be worked out by hand."""
+"""Tiny models with the interface of the toolboxes, whose feature maps and gradients are known in closed form."""
 
 from types import SimpleNamespace
 
@@ -14,22 +14,22 @@ import recipes
 
 
 class Levels(nn.Module):
-    """Modules in a row; gives the map behind each."""
+    """Sequence of modules that returns all intermediate maps."""
 
     def __init__(self, *modules):
         super().__init__()
-        self.modules_in_a_row = nn.ModuleList(modules)
+        self.stages = nn.ModuleList(modules)
 
     def forward(self, x):
         outs = []
-        for module in self.modules_in_a_row:
+        for module in self.stages:
             x = module(x)
             outs.append(x)
         return tuple(outs)
 
 
 class TinyModel(BaseModel):
-    """A backbone, and nothing around it; images are taken as they are."""
+    """Backbone without a head and without normalization of the image."""
 
     def __init__(self, backbone):
         super().__init__(ImgDataPreprocessor())
@@ -43,7 +43,7 @@ class TinyModel(BaseModel):
 
 
 class TinyDetector(TinyModel):
-    """Each pixel of the last map is a detection of class 0 with the map's first channel as its score."""
+    """Each pixel of the last map is a detection of class 0. Its score is the first channel."""
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         scores = self.extract_feat(inputs)[-1][:, 0].flatten(1)
@@ -65,7 +65,7 @@ class TinyHead(nn.Module):
 
 
 class TinySegmentor(TinyModel):
-    """Logits are a 1x1 convolution of the last map, at the size of the image."""
+    """Predicts logits by a 1x1 convolution of the last map, resized to the image."""
 
     def __init__(self, backbone, channels, classes):
         super().__init__(backbone)
@@ -82,7 +82,7 @@ class TinySegmentor(TinyModel):
 
 
 def batch_of(*images, samples=None):
-    """Images (3, H, W) uint8, as a test data loader hands them over."""
+    """Batch of images (3, H, W) uint8 in the format of a test data loader."""
     return dict(inputs=list(images), data_samples=samples or [
         BaseDataElement(metainfo=dict(img_shape=image.shape[1:], ori_shape=image.shape[1:])) for image in images])
 
@@ -93,14 +93,14 @@ def random_image(height, width, seed=0):
 
 @pytest.fixture
 def tiny():
-    """The classes and functions of this file, for tests in other files of the folder."""
+    """Classes and functions of this file."""
     return SimpleNamespace(Levels=Levels, Model=TinyModel, Detector=TinyDetector, Segmentor=TinySegmentor,
                            batch_of=batch_of, random_image=random_image)
 
 
 @pytest.fixture
-def recipe_of():
-    """Build a stock recipe's model with random weights, and a batch of one random image."""
+def build_stock():
+    """Builder of a stock model with random weights and a batch of one random image."""
     def build(package, name, size):
         cfg = recipes.stock(package, name)
         model = recipes.build(cfg)

@@ -1,4 +1,4 @@
-"""Activation before and after a part, on modules whose maps are known."""
+"""Activation before and after attention modules whose feature maps are known."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,14 @@ from torch import nn
 
 from mmxattn.layers import CFSAM, FINE, SCSA
 from mmxattn.layers.cla import CLADecoderBlock
-from mmxattn.visualization.feature_maps import activation, activation_maps, fine_modules, modulation_maps, parts
-from mmxattn.visualization.hooks import evaluating, find_module, maps, single_images, watch
+from mmxattn.visualization.feature_maps import (
+    activation,
+    activation_maps,
+    attention_modules,
+    fine_modules,
+    modulation_maps,
+)
+from mmxattn.visualization.hooks import eval_mode, find_feature_maps, get_module, record_feature_maps, split_batches
 
 
 class Double(nn.Module):
@@ -17,7 +23,7 @@ class Double(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Two levels; FINE aligns the low one, CFSAM takes both."""
+    """Two levels, FINE on the lower one and CFSAM on both."""
 
     def __init__(self):
         super().__init__()
@@ -30,51 +36,51 @@ class Pyramid(nn.Module):
         return self.cfsam([self.fine(low, high), high])
 
 
-def test_activation_is_the_mean_absolute_value_over_channels():
+def test_activation_is_the_mean_absolute_value():
     feature_map = torch.tensor([[[[1., -2]], [[-3, 4]]]])
     assert activation(feature_map).tolist() == [[2, 3]]
 
 
-def test_a_module_that_doubles(tiny):
+def test_activation_of_a_doubling_module(tiny):
     model = tiny.Model(tiny.Levels(Double(), nn.ReLU(inplace=True)))
     image = tiny.random_image(6, 8)
-    (number, ), ((before, after), ) = activation_maps(model, tiny.batch_of(image), ['backbone.modules_in_a_row.0'])
+    (number, ), ((before, after), ) = activation_maps(model, tiny.batch_of(image), ['backbone.stages.0'])
     assert np.allclose(before, image.float().mean(0))
     assert np.allclose(after, 2 * before)
-    assert number.name == 'backbone.modules_in_a_row.0' and number.level == 0 and number.shape == (6, 8)
+    assert number.name == 'backbone.stages.0' and number.level == 0 and number.shape == (6, 8)
     assert number.after == pytest.approx(2 * number.before)
     assert number.change == pytest.approx(1)
 
 
-def test_what_a_later_module_does_in_place_is_not_shown(tiny):
+def test_later_inplace_operations_are_not_recorded(tiny):
     class Negative(nn.Module):
         def forward(self, x):
             return -x
 
     model = tiny.Model(tiny.Levels(Negative(), nn.ReLU(inplace=True)))
     _, ((before, after), ) = activation_maps(model, tiny.batch_of(tiny.random_image(6, 8)),
-                                             ['backbone.modules_in_a_row.0'])
+                                             ['backbone.stages.0'])
     assert np.array_equal(before, after) and after.max() > 0
 
 
-def test_only_the_first_image_of_a_batch_is_looked_at(tiny):
+def test_only_the_first_image_is_used(tiny):
     model = tiny.Model(tiny.Levels(Double()))
     image, other = tiny.random_image(6, 8), tiny.random_image(6, 8, seed=1)
     _, ((before, _), ) = activation_maps(model, tiny.batch_of(image, other), ['backbone'])
     assert np.allclose(before, image.float().mean(0))
 
 
-def test_parts_are_found_and_nothing_within_them(tiny):
+def test_attention_modules_are_the_outermost_ones(tiny):
     torch.manual_seed(0)
     model = tiny.Model(Pyramid())
     model.plugins = nn.ModuleList([SCSA(16), nn.Conv2d(3, 3, 1)])
     model.block = CLADecoderBlock(4, 8, 8, has_previous=False)
-    assert parts(model) == ['backbone.fine', 'backbone.cfsam', 'plugins.0', 'block']
+    assert attention_modules(model) == ['backbone.fine', 'backbone.cfsam', 'plugins.0', 'block']
     assert fine_modules(model) == ['backbone.fine']
-    assert parts(nn.Conv2d(3, 3, 1)) == []
+    assert attention_modules(nn.Conv2d(3, 3, 1)) == []
 
 
-def test_fine_takes_and_gives_the_low_map_and_cfsam_every_level(tiny):
+def test_levels_of_fine_and_cfsam(tiny):
     torch.manual_seed(0)
     model = tiny.Model(Pyramid())
     model.eval()
@@ -90,7 +96,7 @@ def test_fine_takes_and_gives_the_low_map_and_cfsam_every_level(tiny):
     assert numbers[0].change == pytest.approx(((aligned - low).norm() / low.norm()).item(), rel=1e-4)
 
 
-def test_before_cla_is_what_its_convolution_gives(tiny):
+def test_cla_is_compared_with_its_convolution(tiny):
     class Decoder(nn.Module):
         def __init__(self):
             super().__init__()
@@ -114,7 +120,7 @@ def test_before_cla_is_what_its_convolution_gives(tiny):
     assert number.change == pytest.approx((attended.norm() / mixed.norm()).item(), rel=1e-4)
 
 
-def test_the_modulation_map_is_what_the_low_map_is_multiplied_with(tiny):
+def test_modulation_map_is_the_factor_of_the_low_map(tiny):
     torch.manual_seed(0)
     model = tiny.Model(Pyramid())
     model.eval()
@@ -126,7 +132,7 @@ def test_the_modulation_map_is_what_the_low_map_is_multiplied_with(tiny):
     assert np.allclose(modulation, applied.detach(), atol=1e-3)
 
 
-def test_what_cannot_be_done_is_told(tiny):
+def test_invalid_inputs(tiny):
     class Flat(nn.Module):
         def forward(self, x):
             return x.mean((2, 3), keepdim=True)
@@ -134,45 +140,45 @@ def test_what_cannot_be_done_is_told(tiny):
     model = tiny.Model(tiny.Levels(Flat()))
     model.unused = nn.Conv2d(3, 3, 1)
     batch = tiny.batch_of(tiny.random_image(6, 8))
-    with pytest.raises(ValueError, match='TinyModel has no part of mmxattn in it'):
+    with pytest.raises(ValueError, match='TinyModel must contain an attention module'):
         activation_maps(model, batch)
-    with pytest.raises(ValueError, match='TinyModel has no FINE in it'):
+    with pytest.raises(ValueError, match='TinyModel must contain a FINE module'):
         modulation_maps(model, batch)
-    with pytest.raises(ValueError, match='unused did not run'):
+    with pytest.raises(ValueError, match='unused must be called'):
         activation_maps(model, batch, ['unused'])
-    with pytest.raises(ValueError, match=r'gives no map of the size .*\(1, 3, 6, 8\).* -> \[\(1, 3, 1, 1\)\]'):
-        activation_maps(model, batch, ['backbone.modules_in_a_row.0'])
+    with pytest.raises(ValueError, match=r'must return a map with the size .*\(1, 3, 6, 8\).* -> \[\(1, 3, 1, 1\)\]'):
+        activation_maps(model, batch, ['backbone.stages.0'])
     with pytest.raises(ValueError, match="TinyModel has no module 'neck'.*'backbone', 'unused'"):
-        find_module(model, 'neck')
+        get_module(model, 'neck')
 
 
-def test_maps_are_found_in_any_nest_in_order():
+def test_find_feature_maps_in_nested_containers():
     a, b, c = (torch.full((1, 1, 2, 2), float(k)) for k in range(3))
-    assert maps(([a, torch.zeros(3)], dict(x=b, y='text'), (c, None))) == [a, b, c]
-    assert maps(None) == []
+    assert find_feature_maps(([a, torch.zeros(3)], dict(x=b, y='text'), (c, None))) == [a, b, c]
+    assert find_feature_maps(None) == []
 
 
-def test_watching_ends_with_an_error(tiny):
+def test_hooks_are_removed_after_an_error(tiny):
     model = tiny.Model(tiny.Levels(Double()))
-    with pytest.raises(RuntimeError, match='in between'), watch(model, ['backbone']) as calls:
+    with pytest.raises(RuntimeError, match='in between'), record_feature_maps(model, ['backbone']) as calls:
         model.extract_feat(torch.ones(1, 3, 2, 2))
         raise RuntimeError('in between')
     assert len(calls['backbone']) == 1
     assert not model.backbone._forward_hooks
 
 
-def test_each_module_gets_its_own_mode_back(tiny):
+def test_eval_mode_restores_each_module(tiny):
     model = tiny.Model(tiny.Levels(nn.BatchNorm2d(3), nn.BatchNorm2d(3)))
     model.train()
-    kept = model.backbone.modules_in_a_row[1].eval()  # as norm_eval does
-    with pytest.raises(RuntimeError, match='in between'), evaluating(model):
+    frozen = model.backbone.stages[1].eval()  # like norm_eval
+    with pytest.raises(RuntimeError, match='in between'), eval_mode(model):
         assert not any(module.training for module in model.modules())
         raise RuntimeError('in between')
-    assert [module for module in model.modules() if not module.training] == [kept]
+    assert [module for module in model.modules() if not module.training] == [frozen]
 
 
-def test_batches_are_taken_apart():
+def test_split_batches():
     batches = [dict(inputs=['a', 'b'], data_samples=[1, 2]), dict(inputs=['c'], data_samples=[3])]
-    assert [(s['inputs'], s['data_samples']) for s in single_images(batches)] == [(['a'], [1]), (['b'], [2]),
+    assert [(s['inputs'], s['data_samples']) for s in split_batches(batches)] == [(['a'], [1]), (['b'], [2]),
                                                                                   (['c'], [3])]
-    assert len(single_images(batches, 2)) == 2
+    assert len(split_batches(batches, 2)) == 2

@@ -1,4 +1,4 @@
-"""Matching against cases by hand and a literal search."""
+"""Matching against small examples and a greedy reference implementation."""
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes, bbox_overlaps
 from mmengine.structures import InstanceData
 
-from mmxattn.visualization.matching import match
+from mmxattn.visualization.matching import match_detections
 
 
 def sample_of(detections, objects, ignored=()):
-    """A data sample; detections are (box, label, score), objects and ignored regions (box, label)."""
+    """Data sample from detections (box, label, score), objects and ignored regions (box, label)."""
     sample = DetDataSample()
     boxes = lambda rows: torch.tensor([row[0] for row in rows], dtype=torch.float32).reshape(-1, 4)  # noqa: E731
     labels = lambda rows: torch.tensor([row[1] for row in rows], dtype=torch.long)  # noqa: E731
@@ -23,51 +23,55 @@ def sample_of(detections, objects, ignored=()):
     return sample
 
 
+def counts(true_positives, false_positives, false_negatives):
+    return dict(true_positives=true_positives, false_positives=false_positives, false_negatives=false_negatives)
+
+
 A, NEAR_A, B = [0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30]  # NEAR_A overlaps A by 0.8
 
 
-def test_right_wrong_and_missed():
-    result = match(sample_of([(NEAR_A, 1, 0.6), (A, 1, 0.9), (B, 0, 0.8)], [(A, 1), (B, 1)]))
+def test_true_positives_false_positives_and_false_negatives():
+    result = match_detections(sample_of([(NEAR_A, 1, 0.6), (A, 1, 0.9), (B, 0, 0.8)], [(A, 1), (B, 1)]))
     assert result.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])
-    assert result.right.tolist() == [True, False, False]  # then: another class; a second one for the same object
-    assert result.found.tolist() == [True, False]
-    assert result.counts() == dict(true_positives=1, false_positives=2, false_negatives=1)
+    assert result.true_positive.tolist() == [True, False, False]  # wrong class; second detection of an object
+    assert result.gt_detected.tolist() == [True, False]
+    assert result.counts() == counts(1, 2, 1)
 
 
-def test_thresholds_of_score_and_overlap():
+def test_score_and_iou_thresholds():
     sample = sample_of([(NEAR_A, 1, 0.6)], [(A, 1)])
-    assert match(sample, score_thr=0.6, iou_thr=0.8).right.tolist() == [True]
-    assert match(sample, iou_thr=0.81).right.tolist() == [False]
-    assert match(sample, score_thr=0.61).counts() == dict(true_positives=0, false_positives=0, false_negatives=1)
+    assert match_detections(sample, score_thr=0.6, iou_thr=0.8).true_positive.tolist() == [True]
+    assert match_detections(sample, iou_thr=0.81).true_positive.tolist() == [False]
+    assert match_detections(sample, score_thr=0.61).counts() == counts(0, 0, 1)
 
 
-def test_in_an_ignored_region_a_wrong_detection_does_not_count():
+def test_false_positives_in_ignored_regions_are_dropped():
     crowd = [0, 0, 100, 100]
-    result = match(sample_of([(A, 1, 0.9), (B, 1, 0.8), (B, 0, 0.7)], [(A, 1)], [(crowd, 1)]))
-    assert result.labels.tolist() == [1, 0]  # right, and of a class that the crowd is not of
-    assert result.right.tolist() == [True, False]
+    result = match_detections(sample_of([(A, 1, 0.9), (B, 1, 0.8), (B, 0, 0.7)], [(A, 1)], [(crowd, 1)]))
+    assert result.labels.tolist() == [1, 0]  # correct, and of another class than the crowd
+    assert result.true_positive.tolist() == [True, False]
 
 
-def test_an_ignored_region_without_a_class_is_one_of_every_class():
+def test_ignored_region_without_class_applies_to_all_classes():
     sample = sample_of([(A, 1, 0.9), (B, 1, 0.8), (B, 0, 0.7)], [(A, 1)], [([0, 0, 100, 100], 1)])
     del sample.ignored_instances.labels
-    assert match(sample).counts() == dict(true_positives=1, false_positives=0, false_negatives=0)
+    assert match_detections(sample).counts() == counts(1, 0, 0)
 
 
-def test_nothing_found_and_nothing_there():
-    assert match(sample_of([], [(A, 1)])).counts() == dict(true_positives=0, false_positives=0, false_negatives=1)
-    assert match(sample_of([(A, 1, 0.9)], [])).counts() == dict(true_positives=0, false_positives=1, false_negatives=0)
+def test_no_detections_and_no_objects():
+    assert match_detections(sample_of([], [(A, 1)])).counts() == counts(0, 0, 1)
+    assert match_detections(sample_of([(A, 1, 0.9)], [])).counts() == counts(0, 1, 0)
 
 
-def test_missing_annotations_are_told():
+def test_missing_boxes_are_rejected():
     sample = sample_of([], [])
-    sample.gt_instances = InstanceData()  # as packed without any
-    with pytest.raises(ValueError, match='no ground truth .*LoadAnnotations'):
-        match(sample)
+    sample.gt_instances = InstanceData()  # packed without annotations
+    with pytest.raises(ValueError, match='must contain ground truth boxes.*LoadAnnotations'):
+        match_detections(sample)
     sample = sample_of([], [])
-    del sample.pred_instances  # a panoptic segmentor's
-    with pytest.raises(ValueError, match='predicts no boxes'):
-        match(sample)
+    del sample.pred_instances  # like a panoptic segmentor
+    with pytest.raises(ValueError, match='must predict boxes'):
+        match_detections(sample)
 
 
 boxes = st.lists(st.tuples(*(st.integers(0, 20) for _ in range(4)), st.integers(0, 1)), max_size=8)
@@ -79,19 +83,19 @@ def as_rows(numbers):
 
 @settings(deadline=None, max_examples=40)
 @given(boxes, boxes, st.sampled_from([0.3, 0.5, 0.75]))
-def test_matching_is_a_greedy_search(detections, objects, iou_thr):
+def test_matching_equals_greedy_reference(detections, objects, iou_thr):
     detections = [(*row, 0.99 - 0.01 * k) for k, row in enumerate(as_rows(detections))]
     objects = as_rows(objects)
-    result = match(sample_of(detections, objects), score_thr=0, iou_thr=iou_thr)
+    result = match_detections(sample_of(detections, objects), score_thr=0, iou_thr=iou_thr)
     right, found = greedy(detections, objects, iou_thr)
-    assert result.right.tolist() == right
-    assert result.found.sum() == found
+    assert result.true_positive.tolist() == right
+    assert result.gt_detected.sum() == found
 
 
 def greedy(detections, objects, iou_thr):
-    """Each detection in turn takes the best free object of its class; which are right, and how many objects are taken.
+    """Assign each detection to the best free object of its class. Returns true positives and the number of objects.
 
-    Of objects that overlap equally the last one is taken, as pycocotools does it.
+    Of objects with equal overlap the last one is assigned, as in pycocotools.
     """
     right, taken = [], set()
     for box, kind, _ in detections:
