@@ -1,217 +1,218 @@
-"""What each part adds to the model around it: the model with the part against the stock one, timed in turns.
+"""Overhead of attention modules: models with a module against stock models, timed in turns.
 
-What many small operators add depends on the machine more than on the part. So with SCSA a third model takes its turn,
-with the part in the literal form of its paper: the share of what that one adds is the part's own merit.
+How much many small operators add depends on the machine. For SCSA, a third model with the reference form of the module
+is therefore timed in the same turns.
 
-All have the same weights, and where the work after the model depends on its output (boxes to keep), the part starts as
-the identity, so that all find the same.
+All models share their weights. Where the work after the model depends on its output (the number of boxes), the module
+starts as the identity, so that all models produce the same output.
 """
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 
-from mmxattn import __path__ as PACKAGE
-from mmxattn import layers
-from mmxattn.profiling import timing as speed
-from mmxattn.profiling.benchmark import LEAST
+from mmxattn.layers import SCSA
+from mmxattn.profiling import timing
 from mmxattn.profiling.complexity import count_macs
-from mmxattn.profiling.inputs import made_batch
-from mmxattn.utils.config import load_config, build_untrained_model
+from mmxattn.profiling.inputs import synthetic_batch
+from mmxattn.utils.config import build_untrained_model, load_config
 
-from .layer_benchmark import literal
+CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 @dataclass(frozen=True)
-class Host:
-    """A stock model, and how the part gets into it.
+class ModelCase:
+    """Stock model and the same model with an attention module.
 
     Attributes:
-        part: The part's name.
-        title: Host and sizes, for people.
-        stock: The stock config: a toolbox, and a path among its configs.
-        ours: The config with the part, among this package's.
-        options: Dotted config keys and values for the latter.
-        shape: Height and width in pixels of the images.
-        batch_size: Images.
-        features: Time the backbone alone.
-        training: Time a training step too.
-        literal: A type of layer, and a function of the layer and its inputs that is its literal form; of inference.
+        module: Name of the module.
+        title: Model and image size, for display.
+        stock: Toolbox, and path of the stock config in it.
+        config: Path of the config with the module in this package.
+        options: Values by dotted key that replace those of ``config``.
+        shape: Height and width of the images in pixels.
+        batch_size: Number of images in inference.
+        backbone_only: Time the backbone instead of the whole model.
+        training: Also time training steps.
+        reference: Also time inference with the reference form of the module (SCSA only).
     """
 
-    part: str
+    module: str
     title: str
-    stock: tuple
-    ours: str
-    options: dict = field(default_factory=dict)
-    shape: tuple = (800, 1333)
+    stock: tuple[str, str]
+    config: str
+    options: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, int] = (800, 1333)
     batch_size: int = 1
-    features: bool = False
+    backbone_only: bool = False
     training: bool = True
-    literal: tuple = None
+    reference: bool = False
 
 
 FASTER_RCNN = ('mmdet', 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
-SCSA = dict(stock=FASTER_RCNN, ours='scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py', features=True, training=False,
-            literal=(layers.SCSA, literal.scsa))
-HOSTS = [
-    Host('SCSA', 'ResNet-50, 224x224, 8 images', shape=(224, 224), batch_size=8, **SCSA),
-    Host('SCSA', 'ResNet-50, 224x224, 32 images', shape=(224, 224), batch_size=32, **SCSA),
-    Host('SCSA', 'ResNet-50, 800x1344', shape=(800, 1344), **SCSA),
-    Host('FINE', 'Faster R-CNN R50-FPN, 800x1333', FASTER_RCNN, 'fine/faster-rcnn_r50_fine-fpn_1x_coco.py',
-         {'model.neck.zero_init': True}),
-    Host('CFSAM', 'SSD300-VGG16', ('mmdet', 'ssd/ssd300_coco.py'), 'cfsam/ssd300_cfsam_coco.py',
-         {'model.neck.1.residual': True, 'model.neck.1.zero_init': True}, shape=(300, 300)),
-    *(Host('CLA', f'SegFormer-B0, 512x512, patch_size={size}',
-           ('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'),
-           'cla/segformer_mit-b0_cla_8xb2-160k_ade20k-512x512.py', {'model.decode_head.patch_size': size},
-           shape=(512, 512)) for size in (1, 2, 4, 8)),
+SCSA_CASE = dict(stock=FASTER_RCNN, config='scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py', backbone_only=True,
+                 training=False, reference=True)
+CASES = [
+    ModelCase('SCSA', 'ResNet-50, 224x224, 8 images', shape=(224, 224), batch_size=8, **SCSA_CASE),
+    ModelCase('SCSA', 'ResNet-50, 224x224, 32 images', shape=(224, 224), batch_size=32, **SCSA_CASE),
+    ModelCase('SCSA', 'ResNet-50, 800x1344', shape=(800, 1344), **SCSA_CASE),
+    ModelCase('FINE', 'Faster R-CNN R50-FPN, 800x1333', FASTER_RCNN, 'fine/faster-rcnn_r50_fine-fpn_1x_coco.py',
+              {'model.neck.zero_init': True}),
+    ModelCase('CFSAM', 'SSD300-VGG16', ('mmdet', 'ssd/ssd300_coco.py'), 'cfsam/ssd300_cfsam_coco.py',
+              {'model.neck.1.residual': True, 'model.neck.1.zero_init': True}, shape=(300, 300)),
+    *(ModelCase('CLA', f'SegFormer-B0, 512x512, patch_size={size}',
+                ('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'),
+                'cla/segformer_mit-b0_cla_8xb2-160k_ade20k-512x512.py', {'model.decode_head.patch_size': size},
+                shape=(512, 512)) for size in (1, 2, 4, 8)),
 ]
 
 
 @dataclass
-class Added:
-    """What a part added to a host in one pass.
+class Overhead:
+    """Overhead of a module in one pass.
 
     Attributes:
-        part, title: The host's.
-        training: Whether the pass is a training step; else it is inference.
-        stock, ours: Seconds of a call, one a turn.
-        macs: Multiply-adds of inference, of the stock model and of ours.
-        literal: Seconds with the part in its literal form; None where that was not timed.
+        module: See :class:`ModelCase`.
+        title: See :class:`ModelCase`.
+        training: Whether the pass is a training step or inference.
+        stock: Seconds per call of the stock model in each turn.
+        swapped: Seconds per call of the model with the module in each turn.
+        macs: Multiply-adds in inference of the stock model and of the one with the module.
+        reference: Seconds per call with the reference form, None if not timed.
     """
 
-    part: str
+    module: str
     title: str
     training: bool
-    stock: list
-    ours: list
-    macs: tuple
-    literal: list = None
+    stock: list[float]
+    swapped: list[float]
+    macs: tuple[int, int]
+    reference: list[float] | None = None
 
     @property
-    def ratio(self):
-        """Spread: how many times as long as the stock model ours takes."""
-        return speed.ratio(self.ours, self.stock)
+    def ratio(self) -> timing.Spread:
+        """Time with the module relative to the stock model."""
+        return timing.ratio(self.swapped, self.stock)
 
     @property
-    def literal_ratio(self):
-        """Spread: how many times as long as the stock model the one with the literal form takes; None without it."""
-        return speed.ratio(self.literal, self.stock) if self.literal else None
+    def reference_ratio(self) -> timing.Spread | None:
+        """Time with the reference form relative to the stock model."""
+        return timing.ratio(self.reference, self.stock) if self.reference else None
 
     @property
-    def between(self):
-        """Where the median ratio lies, with 95% confidence."""
-        return speed.median_interval([ours / stock for ours, stock in zip(self.ours, self.stock)])
+    def interval(self) -> tuple[float, float]:
+        """95% confidence interval of the median ratio."""
+        return timing.median_interval(swapped / stock for swapped, stock in zip(self.swapped, self.stock))
 
-    def to_dict(self):
-        """Everything, as :mod:`json` takes it."""
-        literal_ratio = self.literal_ratio and vars(self.literal_ratio)
-        return dict(vars(self), ratio=vars(self.ratio), between=self.between, literal_ratio=literal_ratio)
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON-compatible values."""
+        reference_ratio = self.reference_ratio and vars(self.reference_ratio)
+        return dict(vars(self), ratio=vars(self.ratio), interval=self.interval, reference_ratio=reference_ratio)
 
 
-def select(only=''):
-    """The hosts that have a text in their part or title.
-
-    Args:
-        only (str): The text; of any case.
-
-    Returns:
-        list[Host]: In their order.
+def select(only: str = '') -> list[ModelCase]:
+    """Select the cases whose module or title contains a text, ignoring case.
 
     Raises:
-        ValueError: There is none.
+        ValueError: If there are none.
     """
-    found = [host for host in HOSTS if only.lower() in f'{host.part} {host.title}'.lower()]
-    if not found:
-        there = '\n  '.join(f'{host.part} {host.title}' for host in HOSTS)
-        raise ValueError(f'No host has {only!r} in its name; these are there:\n  {there}')
-    return found
+    selected = [case for case in CASES if only.lower() in f'{case.module} {case.title}'.lower()]
+    if not selected:
+        names = '\n  '.join(f'{case.module} {case.title}' for case in CASES)
+        raise ValueError(f'{only!r} must be part of the name of a model:\n  {names}')
+    return selected
 
 
-def bench_hosts(hosts, device='cpu', turns=40, budget=120, say=None, calls=1):
-    """Time hosts with and without their part.
+def bench_models(cases: Sequence[ModelCase],
+                 device: str = 'cpu',
+                 turns: int = 40,
+                 budget: float = 120,
+                 calls: int = 1,
+                 log: Callable[[str], object] | None = None) -> Iterator[Overhead]:
+    """Time models with and without their attention modules.
 
     Args:
-        hosts (Sequence[Host]): What to time.
-        device (str): 'cuda' or 'cpu'.
-        turns (int): How often inference is timed; a training step half as often.
-        budget (float): Seconds after which a timing ends early, once it has five turns.
-        say (Callable[[str], object], optional): Told what is timed next.
-        calls (int): How often a model is called in a turn, one call after another. A GPU begins each turn idle: with
-            one call every launch counts, with many it is kept busy.
+        cases: Cases to time.
+        device: 'cuda' or 'cpu'.
+        turns: Number of inference timings. Training steps are timed half as often.
+        budget: Seconds after which a timing stops early, once it has five turns.
+        calls: Consecutive calls per turn. A GPU is idle at the start of a turn: with one call, the time includes all
+            kernel launches, with many calls they overlap with the computation.
+        log: Callback for progress messages.
 
     Yields:
-        Added: One a host and a pass, as soon as it is there.
+        One result per case and pass.
 
     Raises:
-        ValueError: Less than one turn or one call, or a recipe that is not there.
+        ValueError: If ``turns`` or ``calls`` is smaller than 1, or a config is missing.
     """
-    if turns < 1:
-        raise ValueError(f'turns={turns} must be at least 1.')
-    if calls < 1:
-        raise ValueError(f'calls={calls} must be at least 1.')
-    say = say or (lambda line: None)
-    for host in hosts:
-        say(f'{host.part} in {host.title}')
-        recipes, models = build(host, device)
-        for training in (False, True) if host.training else (False, ):
-            prepare = training_step if training else inference
-            functions = [prepare(host, cfg, model, device) for cfg, model in zip(recipes, models)]
+    for name, value in (('turns', turns), ('calls', calls)):
+        if value < 1:
+            raise ValueError(f'{name} must be at least 1, got {value}.')
+    for case in cases:
+        if log:
+            log(f'{case.module} in {case.title}')
+        cfgs, models = build(case, device)
+        for training in (False, True) if case.training else (False, ):
+            make_step = training_step if training else inference_step
+            steps = [make_step(case, cfg, model, device) for cfg, model in zip(cfgs, models)]
             if not training:
-                macs = tuple(map(count_macs, functions))
-                if host.literal:
-                    functions.append(prepare(host, recipes[1], literally(models[1], *host.literal), device))
-            times = max(1, turns // 2) if training else turns
-            repeated = [functools.partial(call_again, function, calls) for function in functions]
-            turns_taken = speed.interleave(repeated, times, 3, budget, speed.timer_for(device), LEAST)
-            seconds = [[turn / calls for turn in own] for own in turns_taken]
-            yield Added(host.part, host.title, training, *seconds[:2], macs, *seconds[2:])
+                macs = tuple(map(count_macs, steps))
+                if case.reference:
+                    steps.append(make_step(case, cfgs[1], with_reference_forward(models[1]), device))
+            number = max(1, turns // 2) if training else turns
+            repeated = [functools.partial(_repeat, step, calls) for step in steps]
+            measured = timing.interleave(repeated, number, 3, budget, timing.timer_for(device), timing.MIN_TURNS)
+            stock, swapped, *reference = [[turn / calls for turn in seconds] for seconds in measured]
+            yield Overhead(case.module, case.title, training, stock, swapped, macs, *reference)
 
 
-def call_again(function, calls):
-    """Call a function so many times, one after another."""
+def _repeat(function, calls):
     for _ in range(calls):
         function()
 
 
-def build(host, device):
-    """The recipes, and the models with the same weights: the stock one's, and ours."""
-    toolbox, path = host.stock
-    stock = load_config(Path(__import__(toolbox).__path__[0]) / '.mim' / 'configs' / path)
-    ours = load_config(Path(PACKAGE[0]) / '.mim' / 'configs' / host.ours, host.options)
-    models = [build_untrained_model(cfg) for cfg in (stock, ours)]
-    models[1].load_state_dict(models[0].state_dict(), strict=False)
-    return (stock, ours), [model.to(device) for model in models]
+def build(case: ModelCase, device: str) -> tuple[list[Config], list[BaseModel]]:
+    """Build the stock model and the one with the module, with the same weights."""
+    toolbox, path = case.stock
+    cfgs = [load_config(Path(__import__(toolbox).__path__[0]) / '.mim' / 'configs' / path),
+            load_config(CONFIGS / case.config, case.options)]
+    stock, swapped = (build_untrained_model(cfg) for cfg in cfgs)
+    swapped.load_state_dict(stock.state_dict(), strict=False)
+    return cfgs, [stock.to(device), swapped.to(device)]
 
 
-def literally(model, layer, form):
-    """A copy of a model whose layers of a type compute by a literal form."""
+def with_reference_forward(model: BaseModel) -> BaseModel:
+    """Copy a model and let its SCSA layers compute their reference form."""
     model = copy.deepcopy(model)
     for module in model.modules():
-        if isinstance(module, layer):
-            module.forward = functools.partial(form, module)
+        if isinstance(module, SCSA):
+            module.forward = module.forward_reference
     return model
 
 
-def inference(host, cfg, model, device) -> Callable:
-    """A function that predicts, or computes the backbone's features."""
-    if not host.features:
-        return speed.prediction(model, [made_batch(cfg, host.shape, host.batch_size)])
-    images = torch.rand(host.batch_size, 3, *host.shape, generator=torch.Generator().manual_seed(0)).to(device)
+def inference_step(case: ModelCase, cfg: Config, model: BaseModel, device: str) -> Callable[[], None]:
+    """Create a function that predicts, or computes the features of the backbone."""
+    if not case.backbone_only:
+        return timing.make_inference_step(model, [synthetic_batch(cfg, case.shape, case.batch_size)])
+    images = torch.rand(case.batch_size, 3, *case.shape, generator=torch.Generator().manual_seed(0)).to(device)
 
-    def features():
+    def step():
         with torch.no_grad():
             model.backbone(images)
 
-    return features
+    return step
 
 
-def training_step(host, cfg, model, device) -> Callable:
-    """A function that takes a training step of two images."""
-    return speed.training_step(model, made_batch(cfg, host.shape, 2), build_optim_wrapper(model, cfg.optim_wrapper))
+def training_step(case: ModelCase, cfg: Config, model: BaseModel, device: str) -> Callable[[], None]:
+    """Create a function that runs one training step on two images."""
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    return timing.make_training_step(model, synthetic_batch(cfg, case.shape, 2), optim_wrapper)

@@ -1,9 +1,10 @@
-"""Each layer against the literal form of its paper: the same numbers, timed in turns, and held against a floor."""
+"""Benchmark of single layers against their reference forms and the roofline of the machine."""
 
-from .benchmark import PASSES, Measured, Result, bench_layers
-from .cases import LAYERS, Case, Passes, select
-from .roofline import Rates, bytes_moved, copy_bandwidth, floor, matmul_rate, rates
-from .scaling import GROWTHS, Grown, Growth, bench_scaling
+from .benchmark import PASSES, LayerResult, Measurement, bench_layers
+from .cases import LAYERS, Case, MemoryPasses, select
+from .roofline import PeakRates, bytes_moved, matmul_rate, measure_peak_rates, memory_bandwidth, roofline_time
+from .scaling import SCALING_CASES, ScalingCase, ScalingResult, bench_scaling
 
-__all__ = ['GROWTHS', 'LAYERS', 'PASSES', 'Case', 'Grown', 'Growth', 'Measured', 'Passes', 'Rates', 'Result',
-           'bench_layers', 'bench_scaling', 'bytes_moved', 'copy_bandwidth', 'floor', 'matmul_rate', 'rates', 'select']
+__all__ = ['LAYERS', 'PASSES', 'SCALING_CASES', 'Case', 'LayerResult', 'Measurement', 'MemoryPasses', 'PeakRates',
+           'ScalingCase', 'ScalingResult', 'bench_layers', 'bench_scaling', 'bytes_moved', 'matmul_rate',
+           'measure_peak_rates', 'memory_bandwidth', 'roofline_time', 'select']

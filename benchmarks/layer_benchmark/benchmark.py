@@ -1,137 +1,152 @@
-"""Layers and the literal forms of their papers, timed in turns."""
+"""Time layers and their reference forms in turns."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mmxattn.layers import SCSA
-from mmxattn.ops.scsa import fused_scsa
-from mmxattn.profiling import timing as speed
-from mmxattn.profiling.benchmark import LEAST
+from mmxattn.profiling import timing
 from mmxattn.profiling.complexity import count_macs
 from mmxattn.profiling.memory import peak_memory
 from mmxattn.utils.errors import in_one_line
 
-from .roofline import bytes_moved, floor
+from .cases import Case
+from .roofline import PeakRates, bytes_moved, roofline_time
 
-# Largest relative error between both forms. Convolutions in float32 may use TF32 on a GPU, with ten bits.
+# Maximum relative error between the two forms. Convolutions in float32 may use TF32 on a GPU, with ten bits.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 PASSES = ('inference', 'training step')
-UNKNOWN_MEMORY = 4 * 2**30  # bytes to count on where the system does not tell what is free
+UNKNOWN_MEMORY = 4 * 2**30  # assumed where the free memory cannot be determined
 
 
 @dataclass
-class Measured:
-    """What one form of a layer took.
+class Measurement:
+    """Cost of one form of a layer.
 
     Attributes:
-        seconds: One a turn.
-        memory: Peak bytes beside parameters and inputs.
-        bytes_moved: Bytes that its operators read and write; None where they are not seen, under torch.compile and in
-            kernels of our own.
+        seconds: Time of each turn.
+        memory: Peak bytes, without parameters and inputs.
+        bytes_moved: Bytes that its operators read and write, None if unknown (torch.compile, custom kernels).
     """
 
-    seconds: list
+    seconds: list[float]
     memory: int
-    bytes_moved: int = None
+    bytes_moved: int | None = None
 
 
 @dataclass
-class Result:
-    """One case in one pass.
+class LayerResult:
+    """Result of a case in one pass.
 
     Attributes:
-        layer: Its name.
-        title: The case's.
-        training: Whether the pass is forward and backward; else it is forward without gradients. An index of PASSES.
-        ours: The layer.
-        literal: The literal form; None where it was left out.
-        compiled: The layer under torch.compile; None where that was not asked for, or failed.
-        error: Relative difference between ours and the literal form, the largest of outputs, gradients of inputs and
-            gradients of parameters; None without the literal form.
-        necessary_bytes: Bytes that any form has to move.
-        macs: Multiply-adds of ours, each counted once.
-        floor: Seconds that no form can beat on this machine.
-        notes: What was left out, and why.
+        layer: Name of the layer.
+        title: Title of the case.
+        training: Whether the pass is forward and backward, or forward without gradients. Index of ``PASSES``.
+        eager: The layer.
+        reference: The reference form, None if there is none or it was skipped.
+        compiled: The layer under torch.compile, None if not requested or failed.
+        error: Maximum relative error between layer and reference form over outputs, gradients of inputs and gradients
+            of parameters.
+        min_bytes: Bytes that any implementation must move.
+        macs: Multiply-adds, each counted once.
+        roofline: Lower bound of the time on this machine, in seconds.
+        notes: What was skipped, and why.
     """
 
     layer: str
     title: str
     training: bool
-    ours: Measured
-    literal: Measured
-    compiled: Measured
-    error: float
-    necessary_bytes: int
+    eager: Measurement
+    reference: Measurement | None
+    compiled: Measurement | None
+    error: float | None
+    min_bytes: int
     macs: int
-    floor: float
-    notes: list = field(default_factory=list)
+    roofline: float
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def speed_up(self):
-        """Spread: how many times as long as ours the literal form takes; None where it was left out."""
-        return speed.ratio(self.literal.seconds, self.ours.seconds) if self.literal else None
+    def speedup(self) -> timing.Spread | None:
+        """Time of the reference form relative to the layer."""
+        return timing.ratio(self.reference.seconds, self.eager.seconds) if self.reference else None
 
     @property
-    def compiled_speed_up(self):
-        """Spread: how many times as long as the compiled layer ours takes; None without the former."""
-        return speed.ratio(self.ours.seconds, self.compiled.seconds) if self.compiled else None
+    def compiled_speedup(self) -> timing.Spread | None:
+        """Time of the layer relative to the compiled layer."""
+        return timing.ratio(self.eager.seconds, self.compiled.seconds) if self.compiled else None
 
     @property
-    def above_floor(self):
-        """Spread: how many times as long as the floor ours takes."""
-        return speed.spread(seconds / self.floor for seconds in self.ours.seconds)
+    def roofline_ratio(self) -> timing.Spread:
+        """Time of the layer relative to the roofline."""
+        return timing.spread(seconds / self.roofline for seconds in self.eager.seconds)
 
-    def to_dict(self):
-        """Everything, as :mod:`json` takes it."""
-        derived = {name: getattr(self, name) for name in ('speed_up', 'compiled_speed_up', 'above_floor')}
-        return dict(asdict(self), **{name: value and asdict(value) for name, value in derived.items()})
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON-compatible values."""
+        spreads = {name: getattr(self, name) for name in ('speedup', 'compiled_speedup', 'roofline_ratio')}
+        return dict(asdict(self), **{name: value and asdict(value) for name, value in spreads.items()})
 
 
-def bench_layers(cases, rates, device='cpu', dtype=torch.float32, training=True, turns=40, budget=20,
-                 compiled=False, say=None):
-    """Time layers and their literal forms.
+def bench_layers(cases: Sequence[Case],
+                 peak: PeakRates,
+                 device: str = 'cpu',
+                 dtype: torch.dtype = torch.float32,
+                 training: bool = True,
+                 turns: int = 40,
+                 budget: float = 20,
+                 compiled: bool = False,
+                 log: Callable[[str], object] | None = None) -> Iterator[LayerResult]:
+    """Time layers against their reference forms.
 
     Args:
-        cases (Sequence[Case]): What to time.
-        rates (Rates): The device's, for the floor.
-        device (str): 'cuda' or 'cpu'.
-        dtype (torch.dtype): Of parameters and maps.
-        training (bool): Time a forward and a backward pass too, beside inference.
-        turns (int): How often each is timed.
-        budget (float): Seconds after which a timing ends early, once it has five turns.
-        compiled (bool): Time the layer under torch.compile in the same turns.
-        say (Callable[[str], object], optional): Told what is timed next.
+        cases: Cases to time.
+        peak: Peak rates of the device.
+        device: 'cuda' or 'cpu'.
+        dtype: Data type of parameters and maps.
+        training: Also time a forward and backward pass.
+        turns: Number of turns.
+        budget: Seconds after which a timing stops early, once it has five turns.
+        compiled: Also time the layer under torch.compile.
+        log: Callback for progress messages.
 
     Yields:
-        Result: One a case and a pass, as soon as it is there.
+        One result per case and pass.
 
     Raises:
-        ValueError: Less than one turn, or two forms that do not agree.
+        ValueError: If ``turns`` is smaller than 1, or a layer and its reference form disagree.
     """
     if turns < 1:
-        raise ValueError(f'turns={turns} must be at least 1.')
+        raise ValueError(f'turns must be at least 1, got {turns}.')
     for case in cases:
         for backward in (False, True) if training else (False, ):
-            if say:
-                say(f'{case.layer} {case.title}, {PASSES[backward]}')
-            yield _measure(case, rates, device, dtype, backward, turns, budget, compiled)
+            if log:
+                log(f'{case.layer} {case.title}, {PASSES[backward]}')
+            yield _bench_case(case, peak, device, dtype, backward, turns, budget, compiled)
 
 
-def passing(build, device, dtype, training):
-    """Make a layer and how to time it.
+@dataclass
+class LayerPass:
+    """Forward pass of a layer without gradients, or forward and backward pass.
 
-    Args:
-        build (Callable): Makes the module and a tuple of its inputs.
-        device, dtype: Where they go, and what they become.
-        training (bool): Whether a pass is forward and backward; else it is forward without gradients.
-
-    Returns:
-        tuple: The module, its inputs, its outputs, and a function that makes of any function of these inputs one that
-        takes no argument and does the whole pass.
+    Attributes:
+        module: The layer.
+        inputs: Its inputs.
+        outputs: Its outputs.
+        make_step: Turns a function of the inputs into one without arguments that runs the whole pass.
     """
+
+    module: nn.Module
+    inputs: tuple
+    outputs: list[Tensor]
+    make_step: Callable[[Callable], Callable[[], list]]
+
+
+def prepare_pass(build: Callable[[], tuple[nn.Module, tuple]], device: str, dtype: torch.dtype,
+                 training: bool) -> LayerPass:
+    """Create a layer, its inputs, and the gradients of its outputs."""
     torch.manual_seed(0)
     module, inputs = build()
     module = module.to(device, dtype).train(training)
@@ -140,100 +155,86 @@ def passing(build, device, dtype, training):
         outputs = tree_leaves(module(*inputs))
     gradients = [torch.randn_like(x) for x in outputs]
 
-    def calling(function):
-        return _training_step(function, module, inputs, gradients) if training else _inference(function, inputs)
+    def make_step(function):
+        return _training_step(function, module, inputs, gradients) if training else _inference_step(function, inputs)
 
-    return module, inputs, outputs, calling
-
-
-def _measure(case, rates, device, dtype, training, turns, budget, compiled):
-    module, inputs, outputs, calling = passing(case.build, device, dtype, training)
-    functions, notes, error = dict(ours=calling(module)), [], None
-    problem = _does_not_fit(case.needs[training] * dtype.itemsize, device)
-    if problem:
-        notes.append(problem)
-    else:
-        functions['literal'] = calling(lambda *maps: case.literal(module, *maps))
-        error = _disagreement(case, functions, dtype)
-    if compiled:
-        torch.compiler.reset()  # else the next shape would be compiled for any shape
-        functions['compiled'] = calling(torch.compile(module, fullgraph=True))
-        try:
-            functions['compiled']()
-        except Exception as failure:  # whatever a compiler makes of a layer
-            del functions['compiled']
-            notes.append(f'torch.compile: {in_one_line(failure)}')
-
-    necessary = _necessary_bytes(case.training if training else case.inference, module, inputs, outputs, training)
-    unseen = {'compiled', 'ours'} if _does_without_operators(module, inputs, training) else {'compiled'}
-    moved = {name: bytes_moved(function) for name, function in functions.items() if name not in unseen}
-    memory = {name: peak_memory(function, device) for name, function in functions.items()}
-    seconds = speed.interleave(list(functions.values()), turns, 3, budget, speed.timer_for(device), LEAST)
-    measured = {name: Measured(own, memory[name], moved.get(name)) for name, own in zip(functions, seconds)}
-    given = tree_map(torch.detach, inputs)  # PyTorch's counter stumbles over views of what wants a gradient
-    macs = count_macs(lambda: module(*given)) * (3 if training else 1)  # each product has two gradients
-    return Result(case.layer, case.title, training, measured['ours'], measured.get('literal'),
-                  measured.get('compiled'), error, necessary, macs, floor(necessary, macs, rates), notes)
+    return LayerPass(module, inputs, outputs, make_step)
 
 
-def _does_without_operators(module, inputs, training):
-    """Whether a layer that is timed has kernels of its own, in whose place operators would be seen."""
-    with torch.set_grad_enabled(training):
-        return isinstance(module, SCSA) and fused_scsa(module, *inputs) is not None
-
-
-def _inference(function, inputs):
-    def call():
+def _inference_step(function, inputs):
+    def step():
         with torch.no_grad():
             return [tree_leaves(function(*inputs))]
 
-    return call
+    return step
 
 
 def _training_step(function, module, inputs, gradients):
-    """Forward and backward, to the inputs and to the parameters; nothing is accumulated from call to call."""
+    """Outputs, gradients of inputs and gradients of parameters. Nothing is accumulated between calls."""
     maps, parameters = tree_leaves(inputs), list(module.parameters())
 
-    def call():
+    def step():
         outputs = tree_leaves(function(*inputs))
-        found = torch.autograd.grad(outputs, [*maps, *parameters], gradients)
-        return [x.detach() for x in outputs], found[:len(maps)], found[len(maps):]
+        computed = torch.autograd.grad(outputs, [*maps, *parameters], gradients)
+        return [x.detach() for x in outputs], computed[:len(maps)], computed[len(maps):]
 
-    return call
+    return step
 
 
-def _disagreement(case, functions, dtype):
-    """The largest relative error of the groups of tensors that a pass returns."""
-    error = max(map(_relative_error, functions['ours'](), functions['literal']()))
+def _bench_case(case, peak, device, dtype, training, turns, budget, compiled):
+    run = prepare_pass(case.build, device, dtype, training)
+    module, notes, error = run.module, [], None
+    steps = dict(eager=run.make_step(module))
+    if case.reference:
+        if problem := _memory_problem(case.reference_numel[training] * dtype.itemsize, device):
+            notes.append(problem)
+        else:
+            steps['reference'] = run.make_step(lambda *inputs: case.reference(module, *inputs))
+            error = _check_agreement(case, steps, dtype)
+    if compiled:
+        torch.compiler.reset()  # otherwise the next shape would be compiled as dynamic
+        steps['compiled'] = run.make_step(torch.compile(module, fullgraph=True))
+        try:
+            steps['compiled']()
+        except Exception as failure:  # the compiler may fail in any way
+            del steps['compiled']
+            notes.append(f'torch.compile: {in_one_line(failure)}')
+
+    moved = {name: bytes_moved(step) for name, step in steps.items() if name != 'compiled'}
+    memory = {name: peak_memory(step, device) for name, step in steps.items()}
+    seconds = timing.interleave(list(steps.values()), turns, 3, budget, timing.timer_for(device), timing.MIN_TURNS)
+    measured = {name: Measurement(own, memory[name], moved.get(name)) for name, own in zip(steps, seconds)}
+    detached = tree_map(torch.detach, run.inputs)  # FlopCounterMode fails on views of tensors that require gradients
+    macs = count_macs(lambda: module(*detached)) * (3 if training else 1)  # a product has two gradients
+    min_bytes = _min_bytes(case.training if training else case.inference, run, training)
+    return LayerResult(case.layer, case.title, training, measured['eager'], measured.get('reference'),
+                       measured.get('compiled'), error, min_bytes, macs, roofline_time(min_bytes, macs, peak), notes)
+
+
+def _check_agreement(case, steps, dtype):
+    """Maximum relative error over the groups of tensors that a pass returns."""
+    error = max(map(_relative_error, steps['eager'](), steps['reference']()))
     if not error <= TOLERANCE[dtype]:
-        raise ValueError(f'{case.layer} {case.title}: the layer and its literal form differ by {error:.2g} of their '
-                         f'size; up to {TOLERANCE[dtype]:.2g} is rounding in {str(dtype).removeprefix("torch.")}. '
-                         f'Timings of two that compute different things say nothing: mend one of them.')
+        raise ValueError(f'{case.layer} {case.title}: the relative error between the layer and its reference form must '
+                         f'be at most {TOLERANCE[dtype]:.2g} in {str(dtype).removeprefix("torch.")}, got {error:.2g}. '
+                         f'Fix one of them before comparing their times.')
     return error
 
 
-def _relative_error(ours, literal):
-    difference = sum((a.double() - b.double()).square().sum() for a, b in zip(ours, literal))
-    return (difference / sum(b.double().square().sum() for b in literal)).sqrt().item()
+def _relative_error(tensors, references):
+    difference = sum((a.double() - b.double()).square().sum() for a, b in zip(tensors, references))
+    return (difference / sum(b.double().square().sum() for b in references)).sqrt().item()
 
 
-def _does_not_fit(needed, device):
-    """Why a form is left out that needs so many bytes at least; an empty text where it fits."""
+def _memory_problem(needed, device):
     free = available_memory(device)
     if needed <= free / 2:
         return ''
-    return f'literal form left out: it needs {needed / 2**30:.1f} GiB or more, and {free / 2**30:.1f} GiB are free'
+    return f'reference form skipped: it needs at least {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free'
 
 
-def available_memory(device):
-    """Bytes that can be allocated on a device without pushing anything else out.
-
-    Args:
-        device (str | torch.device): The device.
-
-    Returns:
-        int: Bytes.
-    """
+def available_memory(device: str | torch.device) -> int:
+    """Return the number of bytes that can be allocated on a device."""
     if torch.device(device).type == 'cuda':
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
@@ -245,8 +246,12 @@ def available_memory(device):
     return int(available) * 1024  # from KiB
 
 
-def _necessary_bytes(passes, module, inputs, outputs, training):
-    """Parameters are read once, and in training their gradients written."""
-    maps = sum(times * sum(x.nbytes for x in tree_leaves(given)) for times, given in zip(passes.inputs, inputs))
-    parameters = sum(parameter.nbytes for parameter in module.parameters())
-    return maps + passes.output * sum(x.nbytes for x in outputs) + parameters * (2 if training else 1)
+def _min_bytes(passes, run, training):
+    """Parameters are read once, and their gradients written in training."""
+    inputs = sum(number * _nbytes(value) for number, value in zip(passes.inputs, run.inputs))
+    parameters = _nbytes(list(run.module.parameters()))
+    return inputs + passes.output * _nbytes(run.outputs) + parameters * (2 if training else 1)
+
+
+def _nbytes(tensors):
+    return sum(x.nbytes for x in tree_leaves(tensors))

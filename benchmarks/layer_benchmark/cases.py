@@ -1,166 +1,166 @@
-"""Where the layers stand in the models that they were made for: what ``bench_layers`` times."""
+"""Benchmark cases: the layers on feature maps of the models that the papers use them in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import nn
 
 from mmxattn.layers import CFSAM, FINE, SCSA, CrossLayerAttention
-
-from . import literal
+from mmxattn.layers.cla import cross_layer_attention_reference
 
 
 @dataclass(frozen=True)
-class Passes:
-    """How often each map has to go through memory, however a layer is written.
+class MemoryPasses:
+    """Minimum number of passes over each map, for any implementation.
 
-    A map that is much larger than the caches is read anew after everything that depends on all of it.
+    A map that is much larger than the caches is read again after each computation that depends on all of it.
 
     Attributes:
-        inputs: For each input, the times that its bytes move: it is read, or in training its gradient written.
-        output: Likewise for the output: it is written, and in training its gradient read.
+        inputs: For each input, how often its bytes move: it is read, or in training its gradient is written.
+        output: Likewise for the output: it is written, and in training its gradient is read.
     """
 
-    inputs: tuple
+    inputs: tuple[int, ...]
     output: int
 
 
 @dataclass(frozen=True)
 class Case:
-    """A layer, on maps of the shapes that it meets in a model.
+    """Layer with inputs of given sizes.
 
     Attributes:
         layer: Key of ``LAYERS``.
-        title: Sizes, for people.
-        build: Makes the module and a tuple of its inputs, float32 on the CPU.
-        literal: The literal form, called with the module and the inputs.
+        title: Sizes, for display.
+        build: Creates the module and a tuple of its inputs, in float32 on the CPU.
         inference: Passes over the maps in a forward pass.
         training: Passes over the maps in a forward and a backward pass.
-        needs: Elements that the literal form holds at once, at least: in inference, in training. A form that does not
-            fit into memory is left out.
+        reference: Reference form, called with the module and its inputs. None if the layer has no other form.
+        reference_numel: Minimum number of elements that the reference form holds at once, in inference and training.
+            It is skipped if it does not fit into memory.
     """
 
     layer: str
     title: str
-    build: Callable
-    literal: Callable
-    inference: Passes
-    training: Passes
-    needs: tuple = (0, 0)
+    build: Callable[[], tuple[nn.Module, tuple]]
+    inference: MemoryPasses
+    training: MemoryPasses
+    reference: Callable | None = None
+    reference_numel: tuple[int, int] = (0, 0)
 
 
-# Inference: x is read for the two means; again for the pooled gated map, since the gates follow from the means of whole
-# rows and columns; and a third time for the product, which is written. Backward: x and the output's gradient are read
-# for the gradients of the product's gates; x for those of the pooled map's; then, with all of them known, the output's
-# gradient is read for x's, which is written.
-SCSA_PASSES = dict(inference=Passes((3, ), 1), training=Passes((6, ), 3))
+# Inference: x is read for the two means, again for the pooled gated map (the gates depend on whole rows and columns),
+# and a third time for the product, which is written. Backward: x and the output's gradient are read for the gradients
+# of the gates, x again for those of the pooled map, and finally the output's gradient for that of x, which is written.
+SCSA_PASSES = dict(inference=MemoryPasses((3, ), 1), training=MemoryPasses((6, ), 3))
 
-# Inference: low is read for the pooling and for the product, which is written; high for the pooling. Backward: low and
-# the output's gradient are read for the modulation's gradient; once that has come back through the attention, the
-# output's gradient is read for low's, which is written, and high's is written.
-FINE_PASSES = dict(inference=Passes((2, 1), 1), training=Passes((4, 2), 3))
+# Inference: low is read for the pooling and for the product, which is written, and high for the pooling. Backward: low
+# and the output's gradient are read for the gradient of the modulation. After the backward pass of the attention, the
+# output's gradient is read for that of low, and the gradients of low and high are written.
+FINE_PASSES = dict(inference=MemoryPasses((2, 1), 1), training=MemoryPasses((4, 2), 3))
 
-# Every map is read and every output written; backward, the inputs are read for the weights' gradients, the outputs'
-# gradients are read and the inputs' written. What lies between could stay in caches, if they were large enough.
-CFSAM_PASSES = dict(inference=Passes((1, ), 1), training=Passes((3, ), 2))
-CLA_PASSES = dict(inference=Passes((1, 1, 1), 1), training=Passes((3, 3, 3), 2))
+# Every map is read and every output written. Backward, the inputs are read for the gradients of the weights, the
+# outputs' gradients are read and the inputs' written. Intermediate maps could stay in caches, if these were large
+# enough.
+CFSAM_PASSES = dict(inference=MemoryPasses((1, ), 1), training=MemoryPasses((3, ), 2))
+CLA_PASSES = dict(inference=MemoryPasses((1, 1, 1), 1), training=MemoryPasses((3, 3, 3), 2))
 
-RESNET50_WIDTHS = (64, 128, 256, 512)  # after conv2 of a Bottleneck, layer1 to layer4
-FPN_WIDTH = 256
-SEGFORMER_B1_WIDTHS = (64, 128, 320, 512)
+RESNET50_CHANNELS = (64, 128, 256, 512)  # after conv2 of a Bottleneck, layer1 to layer4
+FPN_CHANNELS = 256
+SEGFORMER_B1_CHANNELS = (64, 128, 320, 512)
 SEGFORMER_B1_EMBEDDING = 256
 
 
-def cfsam(side):
-    """CFSAM and its inputs, over an FPN of strides 4 to 64 for a square image."""
-    shapes = [(1, FPN_WIDTH, side // stride, side // stride) for stride in (4, 8, 16, 32, 64)]
-    return _build(partial(CFSAM, [FPN_WIDTH] * len(shapes), tokens_per_part=1024), shapes)
+def build_cfsam(side: int) -> tuple[nn.Module, tuple]:
+    """Create CFSAM and its inputs, an FPN of strides 4 to 64 for a square image."""
+    shapes = [(1, FPN_CHANNELS, side // stride, side // stride) for stride in (4, 8, 16, 32, 64)]
+    return _build(partial(CFSAM, [FPN_CHANNELS] * len(shapes), tokens_per_part=1024), shapes)
 
 
-def segformer_b1_level(side, level):
-    """Channels, and side in pixels for a square image, of a level of SegFormer-B1."""
-    return SEGFORMER_B1_WIDTHS[level - 1], side // 2**(level + 1)
-
-
-def cla(side, fine, coarse, patch_size):
-    """CLA and its inputs, on a pair of levels of SegFormer-B1 for a square image."""
+def build_cla(side: int, fine: int, coarse: int, patch_size: int) -> tuple[nn.Module, tuple]:
+    """Create CLA and its inputs, a pair of levels of SegFormer-B1 for a square image."""
     embed = SEGFORMER_B1_EMBEDDING
-    (fine_width, fine_side), (width, coarse_side) = (segformer_b1_level(side, level) for level in (fine, coarse))
-    layer = partial(CrossLayerAttention, fine_width, width, embed, patch_size)
-    return _build(layer, (1, fine_width, fine_side, fine_side),
-                  *((1, channels, coarse_side, coarse_side) for channels in (width, embed)))
+    (fine_channels, fine_side), (channels, coarse_side) = (segformer_b1_level(side, level) for level in (fine, coarse))
+    layer = partial(CrossLayerAttention, fine_channels, channels, embed, patch_size)
+    return _build(layer, (1, fine_channels, fine_side, fine_side),
+                  *((1, number, coarse_side, coarse_side) for number in (channels, embed)))
 
 
-def scsa_cases():
-    """SCSA in ResNet-50: an ImageNet batch, and one COCO image."""
+def segformer_b1_level(side: int, level: int) -> tuple[int, int]:
+    """Return channels and side of a level of SegFormer-B1 for a square image."""
+    return SEGFORMER_B1_CHANNELS[level - 1], side // 2**(level + 1)
+
+
+def scsa_cases() -> Iterator[Case]:
+    """SCSA in ResNet-50, for an ImageNet batch and one COCO image."""
     for batch, sizes in ((32, ((56, 56), (28, 28), (14, 14), (7, 7))),
                          (1, ((200, 336), (100, 168), (50, 84), (25, 42)))):
-        for channels, (height, width) in zip(RESNET50_WIDTHS, sizes):
+        for channels, (height, width) in zip(RESNET50_CHANNELS, sizes):
             yield Case('SCSA', f'{batch}x{channels}x{height}x{width}',
-                       partial(_build, partial(SCSA, channels), (batch, channels, height, width)), literal.scsa,
-                       **SCSA_PASSES)
+                       partial(_build, partial(SCSA, channels), (batch, channels, height, width)),
+                       reference=SCSA.forward_reference, **SCSA_PASSES)
 
 
-def fine_cases():
-    """FINE's two places in an FPN, at 800x1333 pixels."""
+def fine_cases() -> Iterator[Case]:
+    """Both FINE modules of an FPN, for 800x1333 pixels."""
     for low, high, kernel_size in (((50, 84), (25, 42), 1), ((100, 168), (50, 84), 2)):
-        shapes = [(1, FPN_WIDTH, *size) for size in (low, high)]
+        shapes = [(1, FPN_CHANNELS, *size) for size in (low, high)]
         yield Case('FINE', f'{low[0]}x{low[1]} with {high[0]}x{high[1]}, kernel_size={kernel_size}',
-                   partial(_build, partial(FINE, FPN_WIDTH, kernel_size), *shapes), literal.fine, **FINE_PASSES)
+                   partial(_build, partial(FINE, FPN_CHANNELS, kernel_size), *shapes), **FINE_PASSES)
 
 
-def cfsam_cases():
-    """CFSAM over an FPN at 320x320 pixels."""
-    yield Case('CFSAM', '80x80 to 5x5, tokens_per_part=1024', partial(cfsam, 320), literal.cfsam, **CFSAM_PASSES)
+def cfsam_cases() -> Iterator[Case]:
+    """CFSAM on an FPN, for 320x320 pixels."""
+    yield Case('CFSAM', '80x80 to 5x5, tokens_per_part=1024', partial(build_cfsam, 320), **CFSAM_PASSES)
 
 
-def cla_cases():
-    """CLA's two pairs in SegFormer-B1, at 512x512 pixels; the paper gives no patch size."""
+def cla_cases() -> Iterator[Case]:
+    """Both pairs of levels of SegFormer-B1, for 512x512 pixels. The paper gives no patch size."""
     embed = SEGFORMER_B1_EMBEDDING
     for fine, coarse in ((2, 3), (1, 4)):
-        (_, fine_side), (width, coarse_side) = (segformer_b1_level(512, level) for level in (fine, coarse))
-        for patch in (1, 2, 4, 8):
-            pairs = (fine_side // patch)**2 * (coarse_side // patch)**2  # N_i * N_j
-            # beside the correlations, first their scaled form and then the mixed ones; backward, one gradient more
-            held = width + max(width, embed)
-            yield Case('CLA', f'levels {fine} and {coarse}, patch_size={patch}', partial(cla, 512, fine, coarse, patch),
-                       literal.cla, **CLA_PASSES, needs=(held * pairs, (held + embed) * pairs))
+        (_, fine_side), (channels, coarse_side) = (segformer_b1_level(512, level) for level in (fine, coarse))
+        for patch_size in (1, 2, 4, 8):
+            pairs = (fine_side // patch_size)**2 * (coarse_side // patch_size)**2  # N_i * N_j
+            held = channels + embed  # the correlation and its mix; another gradient of the mix in training
+            yield Case('CLA', f'levels {fine} and {coarse}, patch_size={patch_size}',
+                       partial(build_cla, 512, fine, coarse, patch_size), reference=cross_layer_attention_reference,
+                       reference_numel=(held * pairs, (held + embed) * pairs), **CLA_PASSES)
 
 
 LAYERS = dict(SCSA=scsa_cases, FINE=fine_cases, CFSAM=cfsam_cases, CLA=cla_cases)
 
 
-def select(layers=None, only='', cases=None):
-    """The cases of some layers.
+def select(layers: Sequence[str] | None = None, only: str = '', cases: Sequence | None = None) -> list:
+    """Select cases by layer and title.
 
     Args:
-        layers (Sequence[str], optional): Their names; all by default.
-        only (str): Text that a case's title has to hold.
-        cases (Sequence[Case | Growth], optional): What to choose from; by default what ``LAYERS`` makes.
+        layers: Names of layers. Default: all.
+        only: Text that the title must contain.
+        cases: Cases or scaling cases to select from. Default: those of ``LAYERS``.
 
     Returns:
-        list[Case | Growth]: In the order of ``layers``.
+        Cases in the order of ``layers``.
 
     Raises:
-        ValueError: There is no such layer, or no such case.
+        ValueError: If a layer is unknown or no case is left.
     """
     if cases is None:
-        cases = [case for make in LAYERS.values() for case in make()]
-    there = list(dict.fromkeys(case.layer for case in cases))
-    layers = layers or there
+        cases = [case for create in LAYERS.values() for case in create()]
+    known = list(dict.fromkeys(case.layer for case in cases))
+    layers = layers or known
     for name in layers:
-        if name not in there:
-            raise ValueError(f'There is no layer {name!r} to time: take some of {", ".join(there)}.')
+        if name not in known:
+            raise ValueError(f'Layers must be among {", ".join(known)}, got {name!r}.')
     cases = [case for name in layers for case in cases if case.layer == name]
-    found = [case for case in cases if only in case.title]
-    if not found:
+    selected = [case for case in cases if only in case.title]
+    if not selected:
         titles = '\n  '.join(case.title for case in cases)
-        raise ValueError(f'No case of {", ".join(layers)} has {only!r} in its title; these are there:\n  {titles}')
-    return found
+        raise ValueError(f'{only!r} must be part of a title of {", ".join(layers)}:\n  {titles}')
+    return selected
 
 
 def _build(layer, *shapes):
-    """A layer and its inputs; a list of shapes stands for a list of maps."""
-    return layer(), tuple([torch.randn(*shape) for shape in given] if isinstance(given, list) else torch.randn(*given)
-                          for given in shapes)
+    """Create a layer and its inputs. A list of shapes is a list of maps."""
+    return layer(), tuple([torch.randn(*size) for size in shape] if isinstance(shape, list) else torch.randn(*shape)
+                          for shape in shapes)

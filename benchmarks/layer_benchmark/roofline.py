@@ -1,32 +1,34 @@
-"""How fast a layer could be at best on this machine, and how many bytes it moves.
+"""Roofline model: lower bound of a layer's time on this machine, and the bytes that its operators move.
 
-No program is faster than the bytes that it has to move at the rate of a plain copy, or than its multiply-adds at the
-rate of a plain matrix product. The floor is the larger of the two times. Maps that fit into a cache may move faster.
+A layer takes at least as long as a plain copy of the bytes it must move, and as a plain matrix product with as many
+multiply-adds. Maps that fit into a cache may move faster than the bound.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmxattn.profiling import timing as speed
+from mmxattn.profiling import timing
 
-COPIED = 256 * 2**20  # bytes, well beyond any cache
-SIDES = dict(cuda=8192, cpu=1024)  # of the square matrices, large enough for the full rate
+COPY_BYTES = 256 * 2**20  # much larger than any cache
+MATRIX_SIDE = dict(cuda=8192, cpu=1024)  # large enough for the full rate
 
 aten = torch.ops.aten
-ALLOCATE = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided}
-OVERWRITE = {  # their first argument gives a shape, or a place to write to, and is not read
+ALLOCATIONS = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided}
+OVERWRITES = {  # the first argument is a template or a destination, and is not read
     aten.zeros_like, aten.ones_like, aten.full_like, aten.new_zeros, aten.new_ones, aten.new_full, aten.zero_,
     aten.fill_, aten.copy_,
 }
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What a device does at best, in one number format.
+class PeakRates:
+    """Peak rates of a device for one dtype.
 
     Attributes:
         bytes_per_second: Bytes read plus bytes written.
@@ -37,129 +39,118 @@ class Rates:
     macs_per_second: float
 
 
-def rates(device, dtype):
-    """Measure both rates.
+def measure_peak_rates(device: str | torch.device, dtype: torch.dtype) -> PeakRates:
+    """Measure the peak rates with the current number of threads."""
+    return PeakRates(memory_bandwidth(device, dtype), matmul_rate(device, dtype))
+
+
+def memory_bandwidth(device: str | torch.device, dtype: torch.dtype, size: int = COPY_BYTES, turns: int = 7) -> float:
+    """Measure the bandwidth of a copy within the memory of a device.
 
     Args:
-        device (str | torch.device): The device.
-        dtype (torch.dtype): The number format.
+        device: Device.
+        dtype: Data type.
+        size: Bytes to copy.
+        turns: Number of copies. The fastest counts.
 
     Returns:
-        Rates: As they are now, with as many threads as PyTorch uses.
-    """
-    return Rates(copy_bandwidth(device, dtype), matmul_rate(device, dtype))
-
-
-def copy_bandwidth(device, dtype, size=COPIED, turns=7):
-    """Bytes per second of a copy within the device's memory, the best of several.
-
-    Args:
-        device (str | torch.device): The device.
-        dtype (torch.dtype): The number format.
-        size (int): Bytes to copy.
-        turns (int): Copies.
-
-    Returns:
-        float: Bytes read plus bytes written, per second.
+        Bytes read plus bytes written, per second.
     """
     source = torch.ones(size // dtype.itemsize, dtype=dtype, device=device)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / _best(lambda: target.copy_(source), device, turns)
+    return 2 * source.nbytes / _min_time(lambda: target.copy_(source), device, turns)
 
 
-def matmul_rate(device, dtype, side=None, turns=7):
-    """Multiply-adds per second of a product of two square matrices, the best of several.
+def matmul_rate(device: str | torch.device, dtype: torch.dtype, side: int | None = None, turns: int = 7) -> float:
+    """Measure the rate of a product of two square matrices.
 
-    PyTorch lets convolutions in float32 use TF32 on a GPU and products not, unless it is told otherwise.
+    By default, PyTorch allows TF32 on a GPU for convolutions in float32, but not for matrix products.
 
     Args:
-        device (str | torch.device): The device.
-        dtype (torch.dtype): The number format.
-        side (int, optional): Rows and columns; by default enough for the device.
-        turns (int): Products.
+        device: Device.
+        dtype: Data type.
+        side: Rows and columns. Default: ``MATRIX_SIDE``.
+        turns: Number of products. The fastest counts.
 
     Returns:
-        float: Multiply-adds per second, each counted once.
+        Multiply-adds per second, each counted once.
     """
-    side = side or SIDES[torch.device(device).type]
+    side = side or MATRIX_SIDE[torch.device(device).type]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return side**3 / _best(lambda: left @ right, device, turns)
+    return side**3 / _min_time(lambda: left @ right, device, turns)
 
 
-def _best(function, device, turns):
-    seconds, = speed.interleave([function], turns, timer=speed.timer_for(device))
+def _min_time(function, device, turns):
+    seconds, = timing.interleave([function], turns, timer=timing.timer_for(device))
     return min(seconds)
 
 
-def floor(necessary_bytes, macs, rates):
-    """The least time that a computation can take.
+def roofline_time(min_bytes: int, macs: int, peak: PeakRates) -> float:
+    """Compute the lower bound of a computation's time.
 
     Args:
-        necessary_bytes (int): Bytes that have to be read or written.
-        macs (int): Multiply-adds, each counted once.
-        rates (Rates): The device's.
+        min_bytes: Bytes that must be read or written.
+        macs: Multiply-adds, each counted once.
+        peak: Peak rates of the device.
 
     Returns:
-        float: Seconds.
+        Seconds.
     """
-    return max(necessary_bytes / rates.bytes_per_second, macs / rates.macs_per_second)
+    return max(min_bytes / peak.bytes_per_second, macs / peak.macs_per_second)
 
 
-def bytes_moved(function):
-    """Bytes of all tensors that the operators called in ``function()`` read and write.
+def bytes_moved(function: Callable[[], object]) -> int | None:
+    """Add up the bytes that the operators called by a function read and write.
 
-    Each operator counts as if it were alone: what it finds in a cache, or leaves there for the next, counts as moved
-    too. A tensor that an operator is given twice is read once; of an expanded one, what is in memory is read. Views
-    and allocation move nothing. What happens within an operator is not seen.
+    Each operator counts as if it ran alone, without caches. A tensor that is passed to an operator twice is read once,
+    and of an expanded tensor only the elements in memory are read. Views and allocations move nothing.
 
     Args:
-        function (Callable[[], object]): Called once; a backward pass within it is counted as well.
+        function: Called once. A backward pass inside it counts too.
 
     Returns:
-        int: Bytes.
+        Bytes, or None if an operator from outside of PyTorch is called, whose memory traffic is unknown.
     """
-    with _Traffic() as traffic:
+    with _TrafficCounter() as counter:
         function()
-    return traffic.bytes
+    return counter.bytes if counter.is_complete else None
 
 
-class _Traffic(TorchDispatchMode):
-    """Add up the bytes while it is entered."""
+class _TrafficCounter(TorchDispatchMode):
 
-    bytes = 0
+    def __init__(self):
+        super().__init__()
+        self.bytes, self.is_complete = 0, True
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func.overloadpacket not in ALLOCATE:
-            self.bytes += sum(_touched(x) for x in _read_and_written(func, args, kwargs, result))
+        self.is_complete &= func.namespace in ('aten', 'prim')
+        if func.overloadpacket not in ALLOCATIONS:
+            self.bytes += sum(_bytes_in_memory(x) for x in _read_and_written(func, args, kwargs, result))
         return result
 
 
 def _read_and_written(func, args, kwargs, result):
-    given, returned = _tensors((args, kwargs)), _tensors(result)
-    storages = {_storage(x) for x in given}
-    made = [x for x in returned if _storage(x) not in storages]
-    arguments = func._schema.arguments
-    values = dict(zip((argument.name for argument in arguments), args), **kwargs)
-    changed = _tensors([values.get(argument.name) for argument in arguments
-                        if argument.alias_info is not None and argument.alias_info.is_write])
-    if returned and not made and not changed:  # a view
+    inputs, outputs = _tensors((args, kwargs)), _tensors(result)
+    storages = {x.untyped_storage().data_ptr() for x in inputs}
+    new = [x for x in outputs if x.untyped_storage().data_ptr() not in storages]
+    parameters = func._schema.arguments
+    values = dict(zip((parameter.name for parameter in parameters), args), **kwargs)
+    modified = _tensors([values.get(parameter.name) for parameter in parameters
+                         if parameter.alias_info is not None and parameter.alias_info.is_write])
+    if outputs and not new and not modified:  # a view
         return []
-    read = _tensors((args[1:], kwargs)) if func.overloadpacket in OVERWRITE else given
-    return [*read, *made, *changed]
+    read = _tensors((args[1:], kwargs)) if func.overloadpacket in OVERWRITES else inputs
+    return [*read, *new, *modified]
 
 
-def _tensors(tree):
-    """The different tensors in nested containers."""
-    return list({id(leaf): leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}.values())
+def _tensors(tree) -> list[Tensor]:
+    """Distinct tensors in nested containers."""
+    return list({id(leaf): leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}.values())
 
 
-def _storage(x):
-    return x.untyped_storage()._cdata
-
-
-def _touched(x):
-    """Bytes of a tensor in memory: along a stride of 0 there is one element, and windows may overlap."""
+def _bytes_in_memory(x):
+    """Bytes that a tensor occupies: expanded dimensions count once, and windows may overlap."""
     elements = math.prod(size for size, stride in zip(x.shape, x.stride()) if stride or not size)
     return min(elements * x.element_size(), x.untyped_storage().nbytes())

@@ -1,18 +1,33 @@
-"""What tools/bench_layers.py and tools/bench_hosts.py share: how they keep what is measured."""
-__all__ = ['check_folder', 'recorded']
+"""Result files of command line tools."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ['check_output_folder', 'save_results']
 
 
-def check_folder(file):
-    """Raise a ValueError where a file that is to be written has no folder."""
+def check_output_folder(file: Path | None) -> None:
+    """Raise a ValueError if the folder of an output file does not exist."""
     if file and not file.parent.is_dir():
-        raise ValueError(f'There is no folder {file.parent} for {file.name}: make it first.')
+        raise ValueError(f'The folder of {file.name} must exist, got {file.parent}. Create it first.')
 
 
-def recorded(measured, results, file, **about):
-    """Pass measurements on, each once it is in ``results`` and, with all before it, in a file."""
-    from mmxattn.utils.atomic_files import write_json  # here, for it takes seconds to import
-    for result in measured:
-        results.append(result)
+def save_results(measurements: Iterable, results: list, file: Path | None, **metadata: Any) -> Iterator:
+    """Iterate over measurements, and save all results so far after each of them.
+
+    Args:
+        measurements: Objects with a ``to_dict`` method.
+        results: List that each measurement is appended to.
+        file: JSON file, or None to save nothing.
+        metadata: Further entries of the file.
+
+    Yields:
+        The measurements.
+    """
+    from mmxattn.utils.atomic_files import write_json  # slow to import
+    for measurement in measurements:
+        results.append(measurement)
         if file:
-            write_json(file, dict(about, results=[own.to_dict() for own in results]))
-        yield result
+            write_json(file, dict(metadata, results=[result.to_dict() for result in results]))
+        yield measurement

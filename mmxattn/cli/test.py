@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .errors import exit_on_error
-from .results import check_folder
+from .results import check_output_folder
 from .validation import check_checkpoint, check_launcher, check_sections
 
 __all__ = ['main']
@@ -50,7 +50,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.out:
         if not args.out.endswith(('.pkl', '.pickle')):
             raise ValueError(f'--out must be a .pkl file, got {args.out}.')
-        check_folder(Path(args.out))
+        check_output_folder(Path(args.out))
     check_checkpoint(cfg, args.checkpoint)
     cfg.load_from, cfg.resume = args.checkpoint, False
     init_cpu_process_group(cfg)
