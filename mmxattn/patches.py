@@ -10,7 +10,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
-from .utils.checkpoints import LOADS_WEIGHTS_ONLY, unreachable, unreadable
+from .utils.checkpoints import SAFE_BY_DEFAULT, unreachable_error, unreadable_error
 from .utils.toolboxes import installed
 
 __all__ = ['apply']
@@ -27,7 +27,7 @@ def allow_checkpoint_types() -> None:
     """Let PyTorch load the scalars that mmengine logs into its checkpoints.
 
     PyTorch >= 2.6 loads tensors and plain containers only, so ``mim test`` and ``--resume`` fail with an
-    UnpicklingError on checkpoints of mmengine <= 0.10.7 (open-mmlab/mmengine issue 1641). Only the types that these
+    UnpicklingError on checkpoints of mmengine <= 0.10.7 (open-mmlab/mmengine issue 1655). Only the types that these
     checkpoints hold are allowed. Remove when mmengine allows them itself.
     """
     reconstruct = np.empty(0).__reduce__()[0]
@@ -72,13 +72,13 @@ def name_unreadable_checkpoints() -> None:
         try:
             return load(cls, filename, *args, **kwargs)
         except (pickle.UnpicklingError, EOFError) as error:
-            raise unreadable(filename, error) from error
+            raise unreadable_error(filename, error) from error
         except RuntimeError as error:
             if 'PytorchStreamReader' not in str(error):
                 raise
-            raise unreadable(filename, error) from error
+            raise unreadable_error(filename, error) from error
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            raise unreachable(filename, error) from error
+            raise unreachable_error(filename, error) from error
         except FileNotFoundError as error:
             problem = 'is a folder' if Path(filename).is_dir() else 'does not exist'
             raise FileNotFoundError(f'Checkpoint {filename} {problem}. Pass the path of a .pth file.') from error
@@ -105,7 +105,7 @@ def add_loss_cls_to_ssd_head() -> None:
 
 def apply() -> None:
     """Apply the fixes that the installed versions need. Called once when mmxattn is imported."""
-    if LOADS_WEIGHTS_ONLY:
+    if SAFE_BY_DEFAULT:
         allow_checkpoint_types()
         load_weights_only()
     name_unreadable_checkpoints()

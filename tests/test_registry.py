@@ -1,4 +1,4 @@
-"""How a config finds the parts, and what it hears where something is missing."""
+"""Lookup of components by name, and imports without a toolbox."""
 import subprocess
 import sys
 import textwrap
@@ -9,26 +9,22 @@ from mmengine.registry import DefaultScope
 
 from mmxattn import models
 from mmxattn.registry import MODELS
-from mmxattn.utils import toolboxes
-
-PARTS = models.__all__
 
 
 def run(code):
-    """Run code in a fresh interpreter -> its output and errors."""
+    """Run code in a fresh interpreter and return its output and errors."""
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code)], capture_output=True, text=True)
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
-@pytest.mark.parametrize('part', PARTS)
-def test_found_by_name_under_any_default_scope(scope, part):
-    with DefaultScope.overwrite_default_scope(scope):
-        with ROOT.switch_scope_and_registry(None) as registry:
-            assert registry.get(part) is MODELS.get(part) is not None
+def test_components_are_found_by_name_under_any_default_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope), ROOT.switch_scope_and_registry(None) as registry:
+        for name in [*models.__all__, 'FINE']:
+            assert name in MODELS.module_dict and registry.get(name) is MODELS.get(name), name
 
 
-def test_found_with_scope_and_without_import():
+def test_components_are_found_with_scope_without_custom_imports():
     out = run('''
         from mmdet.registry import MODELS
         assert 'mmxattn' not in __import__('sys').modules
@@ -54,29 +50,24 @@ HIDE = '''
 
 @pytest.mark.parametrize('hidden, registered, missing', [('mmdet', 'CLASegformerHead', 'FINEFPN'),
                                                          ('mmseg', 'FINEFPN', 'CLASegformerHead')])
-def test_a_missing_toolbox_is_told_with_the_command(hidden, registered, missing):
+def test_component_of_a_missing_toolbox_names_the_command(hidden, registered, missing):
     out = run(HIDE.format(hidden=(hidden, )) + f'''
     import mmxattn
     from mmengine.registry import MODELS
     assert MODELS.get('{registered}').__module__.startswith('mmxattn.models.')
     MODELS.build(dict(type='{missing}'))
     ''')
-    assert f"{missing} needs {hidden}, not installed here: pip install 'mmxattn[openmmlab]'" in out
+    assert f"{missing} requires {hidden}, which is not installed. Run: pip install 'mmxattn[openmmlab]'" in out
 
 
-def test_layers_need_torch_alone():
-    hidden = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'numpy', 'PIL', 'sklearn', 'cv2')
+def test_layers_require_only_torch():
+    hidden = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'numpy', 'PIL', 'sklearn', 'cv2', 'timm')
     out = run(HIDE.format(hidden=hidden) + '''
     import torch
     from mmxattn.layers import CFSAM, FINE, SCSA, CrossLayerAttention
-    print(SCSA(8)(torch.ones(1, 8, 3, 3)).shape)
+    from mmxattn.layers import baselines
+    print(SCSA(8)(torch.ones(1, 8, 3, 3)).shape, baselines.ELA(16))
     import mmxattn.models
     ''')
     assert 'torch.Size([1, 8, 3, 3])' in out
-    assert 'ImportError: mmxattn.models needs mmengine, mmcv, not installed here' in out
-
-
-def test_stand_in_and_require_pass_where_all_is_there():
-    toolboxes.require('this', 'mmengine', 'mmcv')
-    with pytest.raises(ImportError, match='this needs no_such_toolbox'):
-        toolboxes.require('this', 'mmengine', 'no_such_toolbox')
+    assert 'ImportError: mmxattn.models requires mmengine, mmcv, which is not installed' in out

@@ -1,5 +1,4 @@
-"""The papers in plain PyTorch, one file a paper. Nothing here imports OpenMMLab."""
-from ..utils.arguments import tell_arguments
+"""The modules of the papers in plain PyTorch, one file per paper."""
 from .cfsam import CFSAM
 from .cla import CrossLayerAttention
 from .cla_decoder import CLADecoder
@@ -7,6 +6,3 @@ from .fine import FINE
 from .scsa import SCSA
 
 __all__ = ['CFSAM', 'SCSA', 'FINE', 'CLADecoder', 'CrossLayerAttention']
-
-for layer in (CFSAM, SCSA, FINE, CLADecoder, CrossLayerAttention):
-    tell_arguments(layer)

@@ -1,11 +1,11 @@
-"""A deformable convolution spelt out."""
+"""Deformable convolution in plain PyTorch."""
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
-class LiteralDeformConv(nn.Module):
-    """A modulated deformable 3x3 convolution, point by point; zero outside the map."""
+class ReferenceDeformConv(nn.Module):
+    """Modulated deformable 3x3 convolution, point by point; zero outside the map."""
 
     def __init__(self, in_channels, out_channels, kernel_size, padding, deform_groups):
         super().__init__()

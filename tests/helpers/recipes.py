@@ -1,4 +1,4 @@
-"""Recipes under test: where they are, and small inputs for the models that they describe."""
+"""Configs of the package, and small inputs for their models."""
 import copy
 from pathlib import Path
 
@@ -13,33 +13,33 @@ FOLDERS = sorted(file.parent.relative_to(CONFIGS).as_posix() for file in CONFIGS
 
 
 def published():
-    """The recipes that a metafile lists, those of the demo are not: (folder/name, path)."""
+    """(folder/name, path) of the configs in folders with a metafile."""
     paths = [path for folder in FOLDERS for path in sorted((CONFIGS / folder).glob('*.py'))]
     return [(path.relative_to(CONFIGS).with_suffix('').as_posix(), path) for path in paths]
 
 
 def stock(package, name):
-    """A stock recipe of mmdet or mmseg."""
+    """A stock config of mmdet or mmseg."""
     return Config.fromfile(f'{__import__(package).__path__[0]}/.mim/configs/{name}')
 
 
 def flatten(cfg, prefix=''):
-    """A nested dict as dotted keys and their values."""
+    """Flatten a nested dict to dotted keys."""
     if isinstance(cfg, dict):
         return {key: value for k, v in cfg.items() for key, value in flatten(v, f'{prefix}{k}.').items()}
     return {prefix[:-1]: cfg}
 
 
 def difference(ours, theirs):
-    """The dotted keys in which two recipes differ."""
+    """Dotted keys whose values differ between two configs."""
     a, b = flatten(ours.to_dict()), flatten(theirs.to_dict())
     return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
 
 
 def prepare(model):
-    """A model's cfg for a test: nothing to download, a live residual branch, heads and proposals that take seconds.
+    """Modify a model config for tests: no downloads, small heads, and no zero init of residual branches.
 
-    mmdet's ResNet starts every residual branch at zero where it has no checkpoint; nothing in it would get a gradient.
+    The latter, the default of mmdet's ResNet, blocks the gradients of the branches.
     """
     if isinstance(model, dict):
         init = model.get('init_cfg')
@@ -61,7 +61,7 @@ def prepare(model):
 
 
 def build(cfg, seed=0):
-    """The recipe's model, its weights drawn from ``seed`` instead of loaded."""
+    """Build the model of a config with random weights."""
     init_default_scope(cfg.default_scope)
     MMLogger.get_instance('tests', log_level='ERROR')  # init_weights lists every parameter
     toolbox = __import__(f'{cfg.default_scope}.registry', fromlist=['MODELS'])
@@ -76,7 +76,7 @@ def count(model):
 
 
 def inputs(cfg, model, sizes, num_objects=12):
-    """A batch as the data loader gives it: random uint8 images of ``sizes`` (H, W) with random annotations."""
+    """A batch of random uint8 images of ``sizes`` (H, W) with random annotations."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes]
     make = segmentation_sample if cfg.default_scope == 'mmseg' else detection_sample
@@ -102,7 +102,7 @@ def detection_sample(model, size, num_objects, generator):
 
 
 def box_masks(boxes, size):
-    """Masks that fill their boxes."""
+    """Masks that fill the boxes."""
     from mmdet.structures.mask import BitmapMasks
     masks = torch.zeros(len(boxes), *size, dtype=torch.uint8)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
@@ -119,7 +119,7 @@ def segmentation_sample(model, size, num_objects, generator):
 
 
 def loss(model, batch):
-    """The total training loss of a batch, as the runner computes it in its first iteration."""
+    """Total training loss of a batch in the first iteration."""
     MessageHub.get_current_instance().update_info('iter', 0)
     data = model.data_preprocessor(batch, training=True)
     losses = model(**data, mode='loss')

@@ -1,4 +1,4 @@
-"""RT-DETR at widths that a test can train, over the recipes."""
+"""Small RT-DETR models and their inputs."""
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -10,7 +10,7 @@ WIDTH, CLASSES, LAYERS, QUERIES = 16, 5, 2, 12
 
 
 def small(name='rtdetr_r18vd_8xb2-72e_coco', width=WIDTH, queries=QUERIES, **changes):
-    """A recipe of 16 channels, 5 classes, 2 decoder layers, 12 queries; ``changes`` are dotted keys of its model."""
+    """A recipe with 16 channels, 5 classes, 2 decoder layers and 12 queries; ``changes``: dotted keys of its model."""
     cfg = Config.fromfile(recipes.CONFIGS / 'rtdetr' / f'{name}.py')
     attention = dict(embed_dims=width, num_heads=4)
     ffn = dict(embed_dims=width, feedforward_channels=2 * width)
@@ -34,7 +34,7 @@ def small(name='rtdetr_r18vd_8xb2-72e_coco', width=WIDTH, queries=QUERIES, **cha
 
 
 def build(cfg, seed=0):
-    """The recipe's model with live regressions: at their start they are zero, and nothing behind them would learn."""
+    """The model with random box regressions; they start at zero, which blocks gradients."""
     model = recipes.build(cfg, seed)
     for branch in model.bbox_head.reg_branches:
         torch.nn.init.normal_(branch[-1].weight, std=0.1)
@@ -42,7 +42,7 @@ def build(cfg, seed=0):
 
 
 def sample(size, padded=None, labels=(), boxes=()):
-    """What the data preprocessor hands to the model of an image of ``size`` within a batch of images ``padded``."""
+    """Data sample of an image of ``size`` in a batch padded to ``padded``."""
     sample = DetDataSample(metainfo=dict(
         img_shape=size, ori_shape=size, batch_input_shape=padded or size, pad_shape=padded or size,
         scale_factor=(1., 1.), img_id=0))

@@ -1,9 +1,9 @@
-"""Whole models through the ONNX exporter to onnxruntime, as far as the stock ones go: images in, the heads' maps out.
+"""Whole models in ONNX Runtime, from images to the maps of the heads.
 
-``mode='tensor'``; boxes are decoded, and pictures resized, outside the graph, as with stock models. The backbones are
-narrow, and have SCSA in their last stage only, for time. Height and width are multiples of 32, as the recipes' data
-preprocessors pad to. Of two segmentors the stock model has its sizes built in, and only the batch is open:
-MMSegmentation's Upsample rounds a product with a float, and the exporter gathers UperNet's pooling by whole numbers.
+As in stock models (``mode='tensor'``), boxes are decoded and images resized outside the graph. To save time, backbones
+have few channels and SCSA only in the last stage. Height and width are multiples of 32, as padded by the recipes' data
+preprocessors. Two stock segmentors only export with a fixed size and a dynamic batch: mmseg's Upsample multiplies the
+size with a float, and the exporter turns UPerNet's pooling sizes into constants.
 """
 import pytest
 import torch
@@ -20,14 +20,14 @@ RECIPES = {
     'SCSA': 'scsa/retinanet_r50-scsa_fpn_1x_coco.py',
     'CLA': 'cla/segformer_mit-b0_cla_8xb2-160k_ade20k-512x512.py',
 }
-OF_ONE_SIZE = {
+FIXED_SIZE = {
     'FINE, Semantic FPN': 'fine/fpn_r50_fine_4xb2-80k_cityscapes-512x1024.py',
     'SCSA, UperNet': 'scsa/upernet_r50-scsa_4xb4-80k_ade20k-512x512.py',
 }
 
 
 class Maps(torch.nn.Module):
-    """A model of a toolbox as a function of images: all maps of its head, in one tuple."""
+    """Wrap a model as a function from images to all maps of its head."""
 
     def __init__(self, model):
         super().__init__()
@@ -57,8 +57,8 @@ def build(recipe):
     return Maps(recipes.build(cfg)).eval()
 
 
-def agrees(recipe, dynamic_shapes, sizes):
-    """Whether what is exported at one size gives at ``sizes`` what the model gives."""
+def check_export(recipe, dynamic_shapes, sizes):
+    """Export at one size and compare with the model at others."""
     model = build(recipe)
     run = through_onnx(torch.export.export(model, (torch.randn(2, 3, 288, 320), ), dynamic_shapes=(dynamic_shapes, )))
     for size in sizes:
@@ -73,13 +73,13 @@ def agrees(recipe, dynamic_shapes, sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', RECIPES)
-def test_onnx_of_a_whole_model_gives_the_same(name):
-    # SCSA's window is 7 pixels and RetinaNet's coarsest map a 128th: 8 * 32 pixels keep both on one side of a guard
+def test_onnx_agrees_at_dynamic_sizes(name):
+    # From 8 * 32 pixels RetinaNet's coarsest map and SCSA's 7 pixel window stay on one side of their shape guards
     sides = {axis: 32 * Dim(letter, min=8, max=64) for axis, letter in ((2, 'h'), (3, 'w'))}
-    agrees(RECIPES[name], {0: Dim('b'), **sides}, [(1, 3, 256, 352), (2, 3, 416, 288)])
+    check_export(RECIPES[name], {0: Dim('b'), **sides}, [(1, 3, 256, 352), (2, 3, 416, 288)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', OF_ONE_SIZE)
-def test_onnx_of_a_whole_model_of_one_size_gives_the_same(name):
-    agrees(OF_ONE_SIZE[name], {0: Dim('b')}, [(1, 3, 288, 320), (3, 3, 288, 320)])
+@pytest.mark.parametrize('name', FIXED_SIZE)
+def test_onnx_agrees_at_dynamic_batch(name):
+    check_export(FIXED_SIZE[name], {0: Dim('b')}, [(1, 3, 288, 320), (3, 3, 288, 320)])

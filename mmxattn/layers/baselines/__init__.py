@@ -1,5 +1,4 @@
-"""What the papers compare their designs with, in plain PyTorch: one file each, in the style of the parts."""
-from ...utils.arguments import tell_arguments
+"""Methods that the papers compare with, in plain PyTorch, one file per paper."""
 from .adafpn import AdaFPNAlignment
 from .afma import AFMA
 from .ca import CA
@@ -19,7 +18,3 @@ from .sni import SNI
 
 __all__ = ['AFMA', 'AdaFPNAlignment', 'CA', 'CBAM', 'CFAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'FaPNAlignment',
            'FeatureSelection', 'MGC', 'MobileViTBlock', 'SA', 'SE', 'SNI']
-
-for layer in (AFMA, AdaFPNAlignment, CA, CBAM, CFAM, CPCA, ECA, ELA, EMA, FCA, FaPNAlignment, FeatureSelection, MGC,
-              MobileViTBlock, SA, SE, SNI):
-    tell_arguments(layer)

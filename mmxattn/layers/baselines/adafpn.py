@@ -1,84 +1,76 @@
-"""AdaFPN: each low pixel samples the high map where it likes, and weighs the two maps.
+"""AdaFPN: adaptive upsampling and fusion of two levels, a baseline in FINE's Table 2.
 
-Paper: Wang and Zhong, "Adaptive Feature Pyramid Networks for Object Detection", IEEE Access 2021. A baseline of FINE in
-its Table 2.
+Paper: Wang and Zhong, "Adaptive Feature Pyramid Networks for Object Detection", IEEE Access 2021.
 
-* Adaptive feature upsampling (AFU): a group of sampling points is predicted for each pixel, and their features are
-  combined.
-* Adaptive feature fusion (AFF): weights of the two maps at each pixel, by attention.
+* Adaptive feature upsampling (AFU): each low pixel samples the high map at predicted points and combines the samples.
+* Adaptive feature fusion (AFF): attention weighs the two maps at each pixel.
 
-Where that leaves it open: AFU's points, offsets and (softmax) weights alike, come from a 3x3 convolution of the low map
-beside the upsampled high one; they start as the 3x3 neighbours in the high map, equally weighted. AFF's weights come
-from a 3x3 convolution 2C -> C, ReLU and a 1x1 one, with a softmax over the two maps. So RT-DETR gets 2.61M parameters
-and 20.9 G operations more (FINE's Table 2: 2.7M, 21.1 G).
+The paper leaves the layers open. Here a 3x3 convolution of low and upsampled high map predicts the offsets and softmax
+weights of AFU, which start as the equally weighted 3x3 neighborhood in the high map. AFF has a 3x3 convolution
+2C -> C, ReLU, a 1x1 convolution and a softmax over the two maps. RT-DETR then gets 2.61M parameters and 20.9 G
+operations more (FINE's Table 2: 2.7M, 21.1 G).
 """
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...utils.validation import check_pair, check_whole
+from ...utils.validation import check_pair
 
 __all__ = ['AdaFPNAlignment']
 
 
 class AdaptiveUpsampling(nn.Module):
-    """AFU: the high map on the low map's grid, each pixel a weighted mean of samples at predicted points.
+    """AFU: upsample the high map by weighted sampling at predicted points.
 
     Shape:
         low (B, C, H, W), high (B, C, H', W') -> (B, C, H, W).
     """
 
-    neighbours: Tensor
+    neighbors: Tensor
 
     def __init__(self, channels: int):
         super().__init__()
         steps = torch.arange(-1., 2.)
-        neighbours = torch.cartesian_prod(steps, steps).flip(1)  # (K, 2): column, row, in pixels of the high map
-        self.register_buffer('neighbours', neighbours, persistent=False)
-        self.predict = nn.Conv2d(2 * channels, 3 * len(neighbours), 3, padding=1)
+        neighbors = torch.cartesian_prod(steps, steps).flip(1)  # (K, 2): (column, row) in pixels of the high map
+        self.register_buffer('neighbors', neighbors, persistent=False)
+        self.predict = nn.Conv2d(2 * channels, 3 * len(neighbors), 3, padding=1)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        (height, width), (rows, columns) = low.shape[2:], high.shape[2:]
+        (height, width), (high_height, high_width) = low.shape[2:], high.shape[2:]
         maps = torch.cat((low, F.interpolate(high, size=(height, width))), 1)
-        moves, weights = self.predict(maps).split((2 * len(self.neighbours), len(self.neighbours)), 1)
-        # half precision has too few digits for places in a map
-        precise = torch.promote_types(high.dtype, torch.float32)
-        moves = moves.to(precise).unflatten(1, (-1, 2)).permute(1, 0, 3, 4, 2)  # (K, B, H, W, 2), high pixels
-        moves = moves + self.neighbours[:, None, None, None].to(precise)
-        moves = torch.stack((moves[..., 0] * (2 / columns), moves[..., 1] * (2 / rows)), 4)  # the map is 2 wide
-        points = pixel_centres(height, width, moves) + moves
+        offsets, weights = self.predict(maps).split((2 * len(self.neighbors), len(self.neighbors)), 1)
+        dtype = torch.promote_types(high.dtype, torch.float32)  # half precision is too coarse for coordinates
+        offsets = offsets.to(dtype).unflatten(1, (-1, 2)).permute(1, 0, 3, 4, 2)  # (K, B, H, W, 2), high pixels
+        offsets = offsets + self.neighbors[:, None, None, None].to(dtype)
+        offsets = torch.stack((offsets[..., 0] * (2 / high_width), offsets[..., 1] * (2 / high_height)), 4)
+        points = pixel_centers(height, width, offsets) + offsets
         weights = weights.softmax(1).unsqueeze(2).unbind(1)  # K of (B, 1, H, W)
-        samples = (F.grid_sample(high.to(precise), grid, padding_mode='border', align_corners=False) for grid in points)
+        samples = (F.grid_sample(high.to(dtype), grid, padding_mode='border', align_corners=False) for grid in points)
         return sum(weight * sample.to(high.dtype) for weight, sample in zip(weights, samples))
 
 
-def pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
-    """(H, W, 2): column and row of each pixel's centre, from -1 to 1 over the map."""
+def pixel_centers(height: int, width: int, like: Tensor) -> Tensor:
+    """Return (column, row) of each pixel center in [-1, 1], of shape (H, W, 2)."""
     rows, columns = ((torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) * (2 / n) - 1
                      for n in (height, width))
     return torch.stack((columns.expand(height, -1), rows[:, None].expand(-1, width)), 2)
 
 
 class AdaFPNAlignment(nn.Module):
-    """AdaFPN's fusion of two levels: both maps on the low grid, each scaled by its weight at each pixel.
+    """AdaFPN's fusion of two levels: the two maps at the low map's size, each multiplied by its weight.
 
     Args:
-        channels: C of both maps.
-        high_channels: C as well, or left out.
+        channels: Channels C of both maps.
+        high_channels: Channels of the high map, must equal ``channels``.
 
     Shape:
         low (B, C, H, W), high (B, C, H', W') -> both (B, C, H, W).
-
-    Raises:
-        ValueError: unequal channels.
     """
 
-    def __init__(self, channels: int, high_channels: int = None):
+    def __init__(self, channels: int, high_channels: int | None = None):
         super().__init__()
-        check_whole('AdaFPNAlignment', channels=channels)
         if high_channels not in (None, channels):
-            raise ValueError(f'AdaFPNAlignment: channels={channels}, high_channels={high_channels}; both maps must '
-                             'have as many.')
+            raise ValueError(f'AdaFPNAlignment: high_channels must equal channels, got {high_channels} and {channels}.')
         self.channels = channels
         self.upsampling = AdaptiveUpsampling(channels)
         self.attention = nn.Sequential(
@@ -86,12 +78,12 @@ class AdaFPNAlignment(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Start with the nine neighbours, equally weighted."""
+        """Start with the equally weighted 3x3 neighborhood."""
         nn.init.zeros_(self.upsampling.predict.weight)
         nn.init.zeros_(self.upsampling.predict.bias)
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         check_pair(self, low, high, self.channels)
         high = self.upsampling(low, high)
-        for_low, for_high = self.attention(torch.cat((low, high), 1)).softmax(1).split(1, 1)
-        return for_low * low, for_high * high
+        low_weight, high_weight = self.attention(torch.cat((low, high), 1)).softmax(1).split(1, 1)
+        return low_weight * low, high_weight * high

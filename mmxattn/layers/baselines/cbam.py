@@ -1,39 +1,33 @@
-"""CBAM: channel attention, then spatial attention.
+"""CBAM: channel attention, then spatial attention, timm's layer.
 
-Paper: Woo et al., "CBAM: Convolutional Block Attention Module". The layer is timm's, with a batch norm after the
-spatial convolution; without bias in the channel part, as SCSA's tables count it (28.07M in ResNet-50).
+Paper: Woo et al., "CBAM: Convolutional Block Attention Module". As in SCSA's tables (28.07M in ResNet-50) the channel
+part has no bias and a batch norm follows the spatial convolution.
 """
 from torch import Tensor, nn
 
-from ...utils.validation import check_map, check_odd, check_whole
+from ...utils.validation import check_map
 from .timm_layers import timm_layer
 
 __all__ = ['CBAM']
 
 
 class CBAM(nn.Module):
-    """A gate a channel from its mean and maximum, then a gate a pixel from the mean and maximum over channels.
+    """Gate channels with their mean and maximum, then pixels with mean and maximum over channels.
 
     Args:
-        channels: channels C of the map.
+        channels: Number of channels C.
         reduction: C over the channels of the bottleneck in the channel part.
-        kernel_size: side of the spatial convolution.
+        kernel_size: Odd kernel size of the spatial convolution.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).
-
-    Raises:
-        ImportError: timm cannot be imported.
     """
 
     def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7):
         super().__init__()
-        check_whole('CBAM', channels=channels, reduction=reduction)
-        check_odd('CBAM', kernel_size=kernel_size)
         self.channels = channels
-        squeezed = max(1, channels // reduction)
         self.gates = timm_layer('cbam', 'CbamModule')(
-            channels, rd_channels=squeezed, spatial_kernel_size=kernel_size)
+            channels, rd_channels=max(1, channels // reduction), spatial_kernel_size=kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         check_map(self, x, self.channels)

@@ -1,13 +1,11 @@
-"""FCA: frequency channel attention (FcaNet).
+"""FCA: frequency channel attention (FcaNet), SE with one cosine wave per channel group instead of the mean.
 
 Paper: Qin et al., "FcaNet: Frequency Channel Attention Networks".
 
-SE, with another squeeze: channel group f is projected on one two-dimensional cosine wave f instead of the constant one.
-
-Beside the paper's text:
-* a wave is separable, so the projection is two short sums and no (C, H, W) array of waves is kept;
-* the paper's networks pool the map to 56, 28, 14, 7 pixels in stages of 256, 512, 1024, 2048 channels; elsewhere
-  ``size`` follows the channels in the same proportion, within these bounds.
+Differences from the paper:
+* The waves are separable, so the projection is two short sums without a (C, H, W) array of waves.
+* The paper's networks pool the map to 56, 28, 14, 7 pixels at 256, 512, 1024, 2048 channels; other channels get a
+  ``size`` in the same proportion, within these bounds.
 """
 from collections.abc import Sequence
 
@@ -15,17 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...utils.validation import check_map, check_whole
+from ...utils.validation import check_map
 
 __all__ = ['FCA', 'TOP_16']
 
-# (row, column) frequencies on a 7x7 grid: the 16 best ones, one by one, on ImageNet (the paper's two-step selection)
+# (row, column) frequencies on a 7x7 grid that are individually best on ImageNet (the paper's two-step selection)
 TOP_16 = ((0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0),
           (5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2))
 
 
 def cosine_waves(frequencies: Sequence[int], size: int) -> Tensor:
-    """Rows of the orthonormal discrete cosine transform of a length: (F, size), for frequencies on a grid of 7."""
+    """Return rows (F, size) of the orthonormal cosine transform, for frequencies on a grid of 7."""
     u = torch.tensor(frequencies, dtype=torch.float64).unsqueeze(1) * (size // 7)
     positions = torch.arange(size, dtype=torch.float64) + 0.5
     waves = torch.cos(torch.pi * u * positions / size) / size**0.5
@@ -33,19 +31,16 @@ def cosine_waves(frequencies: Sequence[int], size: int) -> Tensor:
 
 
 class FCA(nn.Module):
-    """A gate a channel, from one coefficient of the cosine transform of each channel.
+    """Gate each channel with one coefficient of its cosine transform.
 
     Args:
-        channels: channels C of the map, divisible by the number of frequencies.
+        channels: Number of channels C, divisible by the number of frequencies.
         reduction: C over the channels of the bottleneck.
-        frequencies: (row, column) on a 7x7 grid, one for each group of channels.
-        size: side to which the map is pooled first, in pixels, a multiple of 7; by default it follows ``channels``.
+        frequencies: (row, column) on a 7x7 grid, one per channel group.
+        size: Side in pixels that the map is pooled to, a multiple of 7; by default it depends on ``channels``.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).
-
-    Raises:
-        ValueError: channels that the frequencies do not divide, or a size that 7 does not.
     """
 
     rows: Tensor
@@ -57,16 +52,14 @@ class FCA(nn.Module):
                  frequencies: Sequence[tuple[int, int]] = TOP_16,
                  size: int | None = None):
         super().__init__()
-        check_whole('FCA', channels=channels, reduction=reduction)
-        self.channels = channels
+        if channels % len(frequencies):
+            raise ValueError(f'FCA: channels must be divisible by the number of frequencies, got {channels} and '
+                             f'{len(frequencies)}.')
         if size is None:
             size = 7 * min(8, max(1, 2048 // channels))
-        if channels % len(frequencies):
-            raise ValueError(f'FCA: channels={channels} is not divisible by the number of frequencies, '
-                             f'{len(frequencies)}; give frequencies of another number.')
-        check_whole('FCA', size=size)
-        if size % 7:
-            raise ValueError(f'FCA: size={size} is not a multiple of 7, the grid of the frequencies.')
+        if size < 1 or size % 7:
+            raise ValueError(f'FCA: size must be a positive multiple of 7, got {size}.')
+        self.channels = channels
         self.size = size
         rows, columns = zip(*frequencies)
         self.register_buffer('rows', cosine_waves(rows, size), persistent=False)
@@ -76,7 +69,7 @@ class FCA(nn.Module):
                                 nn.Linear(squeezed, channels, bias=False))
 
     def coefficients(self, x: Tensor) -> Tensor:
-        """One coefficient of the cosine transform of each channel: (B, C, H, W) -> (B, C)."""
+        """Compute one coefficient of the cosine transform per channel: (B, C, H, W) -> (B, C)."""
         x = F.adaptive_avg_pool2d(x, self.size).unflatten(1, (len(self.rows), -1))  # (B, F, C/F, size, size)
         columns, rows = self.columns[:, None, :, None], self.rows[:, None, :, None]
         x = (x @ columns).transpose(3, 4) @ rows  # (B, F, C/F, 1, 1)

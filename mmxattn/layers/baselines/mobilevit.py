@@ -1,12 +1,12 @@
-"""MobileViT block: a Transformer between convolutions, over the pixels that stand at one place of all patches.
+"""MobileViT block: a Transformer between convolutions, over the pixels at the same place in all patches.
 
 Paper: Mehta and Rastegari, "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer" (ICLR
 2022), Sec. 3.1.
 
-Beside the paper's text:
-* where a patch does not divide the map, the map is resized to the next multiple, bilinearly, and back afterwards;
-* norms and biases are those with which the paper's models have their published sizes: batch norm and SiLU after each
-  convolution but the 1x1 one before the Transformer, which has neither, and a layer norm after the Transformer.
+Differences from the paper:
+* If the patch size does not divide the map, the map is resized bilinearly to the next multiple, and back afterwards.
+* Norms and biases reproduce the published model sizes: batch norm and SiLU after each convolution except the 1x1
+  convolution before the Transformer, which has neither, and a layer norm after the Transformer.
 """
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...utils.tracing import ceil_div
-from ...utils.validation import check_map, check_number, check_whole
-from ..cfsam import Block
+from ...utils.validation import check_divisible, check_map
+from ..cfsam import TransformerBlock
 from ..safe_norm import normalize
 
 __all__ = ['MobileViTBlock']
@@ -40,20 +40,17 @@ class MobileViTBlock(nn.Module):
     """Local and global features of one map.
 
     Args:
-        in_channels: channels C of the map.
-        channels: width d of the tokens.
-        depth: Transformer blocks L.
-        num_heads: attention heads, a divisor of ``channels``.
-        mlp_ratio: hidden width of a block's MLP over ``channels``.
-        patch_size: side of a patch in pixels.
-        norm: builds a convolution's norm from its channels.
-        act: builds an activation.
+        in_channels: Channels C of the map.
+        channels: Channels d of the tokens.
+        depth: Number of Transformer blocks.
+        num_heads: Number of attention heads, a divisor of ``channels``.
+        mlp_ratio: Hidden channels of the MLPs over ``channels``.
+        patch_size: Side of a patch in pixels.
+        norm: Builds the norm of a convolution from its channels.
+        act: Builds an activation.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).
-
-    Raises:
-        ValueError: at construction for numbers that do not fit.
     """
 
     def __init__(self,
@@ -66,37 +63,33 @@ class MobileViTBlock(nn.Module):
                  norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
                  act: Callable[[], nn.Module] = nn.SiLU):
         super().__init__()
-        check_whole('MobileViTBlock', in_channels=in_channels, channels=channels, depth=depth, num_heads=num_heads,
-                    patch_size=patch_size)
-        check_number('MobileViTBlock', mlp_ratio=mlp_ratio)
-        if channels % num_heads:
-            raise ValueError(f'MobileViTBlock: channels={channels} is not divisible by num_heads={num_heads}; give a '
-                             'divisor.')
+        check_divisible('MobileViTBlock', channels=channels, num_heads=num_heads)
         self.patch_size = patch_size
         self.local = ConvNormAct(in_channels, in_channels, 3, norm, act)
         self.widen = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act, qkv_bias=True) for _ in range(depth)),
-                                    nn.LayerNorm(channels))
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(channels, num_heads, mlp_ratio, act, qkv_bias=True) for _ in range(depth)),
+            nn.LayerNorm(channels))
         self.narrow = ConvNormAct(channels, in_channels, 1, norm, act)
         self.fusion = ConvNormAct(2 * in_channels, in_channels, 3, norm, act)
 
     def unfold(self, x: Tensor) -> Tensor:
-        """(B, d, H, W) -> (B*P, N, d): of N patches the pixels at each of their P places."""
+        """(B, d, H, W) -> (B*P, N, d): for each of the P places in a patch the pixels of all N patches."""
         p = self.patch_size
         x = x.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # (B, d, H/p, p, W/p, p)
         return x.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(0, 2)
 
     def fold(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B*P, N, d) -> (B, d, H, W) of ``size``."""
+        """(B*P, N, d) -> (B, d, H, W) with (H, W) = ``size``."""
         p = self.patch_size
         x = tokens.unflatten(1, (size[0] // p, size[1] // p)).unflatten(0, (-1, p, p))  # (B, p, p, H/p, W/p, d)
         return x.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)
 
     def global_features(self, x: Tensor) -> Tensor:
-        """The Transformer over the map, (B, d, H, W) -> (B, d, H, W)."""
+        """Apply the Transformer to a map: (B, d, H, W) -> (B, d, H, W)."""
         size = tuple(x.shape[2:])
-        whole = tuple(ceil_div(side, self.patch_size) * self.patch_size for side in size)
-        x = self.fold(self.blocks(self.unfold(resize(x, whole))), whole)
+        padded = tuple(ceil_div(side, self.patch_size) * self.patch_size for side in size)
+        x = self.fold(self.blocks(self.unfold(resize(x, padded))), padded)
         return resize(x, size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,5 +99,5 @@ class MobileViTBlock(nn.Module):
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation to another height and width."""
+    """Resize bilinearly unless the size is the same."""
     return x if tuple(x.shape[2:]) == size else F.interpolate(x, size=size, mode='bilinear', align_corners=False)

@@ -1,9 +1,9 @@
-"""SNI, soft nearest interpolation: a high map upsampled and made weaker by as much as it was repeated.
+"""SNI: soft nearest interpolation, a baseline in FINE's Table 2.
 
-Paper: Li, "Rethinking Features-Fused-Pyramid-Neck for Object Detection", ECCV 2024. A baseline of FINE in its Table 2.
+Paper: Li, "Rethinking Features-Fused-Pyramid-Neck for Object Detection", ECCV 2024.
 
-Y = a f(X) with f the nearest neighbour and a = resolution of X / resolution of Y: a quarter for twice the side. The
-resolution is taken as the number of pixels.
+Y = a f(X), where f is nearest-neighbor interpolation and a = resolution of X / resolution of Y in pixels: 1/4 for twice
+the side.
 """
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,17 +14,17 @@ __all__ = ['SNI']
 
 
 class SNI(nn.Module):
-    """Soft nearest interpolation, for a fusion of two levels; no parameters.
+    """Soft nearest interpolation of the high map; no parameters.
 
     Args:
-        channels: of the low map; any.
-        high_channels: of the high map; any.
+        channels: Unused; channels of the low map, for the interface of aligners.
+        high_channels: Unused; channels of the high map.
 
     Shape:
-        low (B, C, H, W), high (B, C', H', W') -> low as it is, and the high map (B, C', H, W).
+        low (B, C, H, W), high (B, C', H', W') -> low unchanged, high (B, C', H, W).
     """
 
-    def __init__(self, channels: int, high_channels: int = None):
+    def __init__(self, channels: int, high_channels: int | None = None):
         super().__init__()
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,17 +1,17 @@
-"""Attention layers of timm, which is optional: it is imported when a part that needs one is built, never before."""
+"""Lazy import of timm's attention layers; timm is optional."""
 import importlib
 
 __all__ = ['timm_layer']
 
 
-def timm_layer(file: str, name: str) -> type:
-    """The class ``timm.layers.FILE.NAME``.
+def timm_layer(module: str, name: str) -> type:
+    """Return the class ``timm.layers.MODULE.NAME``.
 
     Raises:
-        ImportError: timm is not installed, cannot be imported, or is older than that layer.
+        ImportError: If timm is not installed, too old, or fails to import.
     """
     try:
-        return getattr(importlib.import_module(f'timm.layers.{file}'), name)
-    except Exception as error:  # a torchvision built for another torch, which timm imports, raises RuntimeError
-        raise ImportError(f'{name} is a layer of timm, and cannot be had here ({error}): pip install -U timm, and a '
-                          'torchvision that goes with the installed torch.') from error
+        return getattr(importlib.import_module(f'timm.layers.{module}'), name)
+    except Exception as error:  # torchvision raises RuntimeError if it was built for another torch
+        raise ImportError(f'{name} requires timm ({error}). Run: pip install -U timm, with a torchvision that matches '
+                          'the installed torch.') from error

@@ -1,1 +1,1 @@
-"""Backbones: a stock one with plugins in its blocks."""
+"""Backbones."""

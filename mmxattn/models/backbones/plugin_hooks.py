@@ -1,4 +1,4 @@
-"""Plugins in a backbone that knows nothing of them: what applies them, and what keeps them in place."""
+"""Forward hooks that run plugins in a backbone without plugin support."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 from ...utils.memory_format import to_map, to_tokens
 
-__all__ = ['PlacedPlugins', 'PluginHook']
+__all__ = ['PluginHook', 'PluginHooks']
 
 
 class PluginHook:
-    """Applies a plugin to what a module takes or gives.
+    """Forward hook that applies a plugin to the output, or the first input, of a module.
 
-    An instance and no closure, so that a copy or a pickle of the model holds a hook with the copy of the plugin.
+    A class and not a closure, so that the hook of a copied or pickled model refers to the copied plugin.
 
     Args:
-        plugin: from a map (B, C, H, W) to one of the same shape.
-        backbone: that holds the module.
-        name: of the module in the backbone.
-        before: apply it to the module's first input; by default to its output.
+        plugin: Module that keeps the shape of a map (B, C, H, W).
+        backbone: Backbone with the hooked module.
+        name: Name of the hooked module in the backbone.
+        before: Apply the plugin to the first input instead of the output.
     """
 
     def __init__(self, plugin: nn.Module, backbone: nn.Module, name: str, before: bool = False):
@@ -32,20 +32,20 @@ class PluginHook:
         self.attach()
 
     def attach(self) -> None:
-        """Hang this on the module of that name, unless it hangs there or on one inside it (the name is a wrapper's)."""
+        """Register the hook unless the module, or a module inside it (the name is a wrapper's), already has it."""
         module = self.parent._modules.get(self.child)
         if module is self.module:
             return
         if module is None:
-            raise ValueError(f'WithPlugins: {self.name!r} is gone, and with it the place of '
-                             f'{type(self.plugin).__name__}; name another module in after or before.')
-        if not any(self in self.hooks_of(inside).values() for inside in module.modules()):
-            hang = module.register_forward_pre_hook if self.before else module.register_forward_hook
-            hang(self, with_kwargs=True)
+            raise ValueError(f'WithPlugins: {type(self.plugin).__name__} is attached to {self.name!r}, which no longer '
+                             'exists. Use another module in after or before.')
+        if not any(self in self.hooks_of(child).values() for child in module.modules()):
+            register = module.register_forward_pre_hook if self.before else module.register_forward_hook
+            register(self, with_kwargs=True)
         self.module = module
 
     def hooks_of(self, module: nn.Module) -> dict:
-        """The hooks of a module among which this one would be."""
+        """Return the module's hooks of this kind."""
         return module._forward_pre_hooks if self.before else module._forward_hooks
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Tensor | None = None) -> Any:
@@ -54,63 +54,63 @@ class PluginHook:
         return self.apply(output, args, kwargs)
 
     def apply(self, x: Any, args: tuple, kwargs: dict) -> Tensor:
-        """A map as it is; tokens (B, H*W, C) as the map they stand for."""
+        """Apply the plugin to a map, or to tokens (B, H*W, C) reshaped to a map."""
         dim = x.dim() if isinstance(x, Tensor) else None
         if dim == 4:
             return self.plugin(x)
         shape = kwargs.get('hw_shape', args[1] if len(args) > 1 else None)
         if dim != 3 or not isinstance(shape, Sequence) or len(shape) != 2 or shape[0] * shape[1] != x.shape[1]:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f'WithPlugins: {self.name!r} has {got} and hw_shape={shape}; a plugin needs a map '
-                             '(B, C, H, W), or tokens (B, H*W, C) of a module that is called with their hw_shape.')
+            raise ValueError(f'WithPlugins: {self.name!r} must pass a map (B, C, H, W), or tokens (B, H*W, C) together '
+                             f'with hw_shape, got {got} and hw_shape={shape}.')
         return to_tokens(self.plugin(to_map(x, shape)))
 
 
-class PlacedPlugins(nn.Module):
-    """The plugins of a backbone, as a child without parameters that sees to what the backbone does not.
+class PluginHooks(nn.Module):
+    """Child of a backbone that maintains the hooks of its plugins. It has no parameters.
 
-    * Initialisation: rules for the host's convolutions and norms are not meant for plugins, which keep their own start.
-      mmengine calls :meth:`init_weights` after those rules and before a checkpoint is loaded.
-    * Conversions that put another module in the place of one with a hook (SyncBN, BN folded into a convolution) lose
-      the hook. Before each forward it is hung up again.
+    * Initialization: plugins are re-initialized after the rules of ``init_cfg``, which are meant for the backbone's own
+      layers. mmengine calls :meth:`init_weights` after these rules and before a checkpoint is loaded.
+    * Module replacement: SyncBN conversion and BN folding replace modules and lose their hooks. The hooks are
+      re-registered before the next forward pass.
 
     Args:
-        backbone: the host; its ``init_weights`` is replaced, and it becomes this module's parent.
-        hooks: one for each plugin.
+        backbone: Backbone; becomes the parent of this module, and its ``init_weights`` is replaced.
+        hooks: Hooks of all plugins.
     """
 
     def __init__(self, backbone: nn.Module, hooks: Sequence[PluginHook]):
         super().__init__()
         host: Any = backbone
-        self.host = (host, )  # in a tuple, for it is no child
+        self.host = (host, )  # in a tuple to keep it from being registered as a child
         self.hooks = tuple(hooks)
-        backbone.placed_plugins = self
+        backbone.plugin_hooks = self
         host.init_weights = self.init_host
         backbone.register_forward_pre_hook(self.attach)
 
     def attach(self, backbone: nn.Module, args: tuple) -> None:
-        """Hang up every hook whose module is another one now."""
+        """Re-register the hooks of replaced modules."""
         for hook in self.hooks:
             hook.attach()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The identity, for a backbone that is a Sequential and runs its children."""
+        """Return the input, for backbones that are a Sequential and run all children."""
         return x
 
     def init_weights(self) -> None:
-        """Undo what the rules of the host, or of the model around it, did to the plugins."""
+        """Re-initialize the plugins."""
         for hook in self.hooks:
             if not hasattr(hook.plugin, 'init_weights'):
                 continue
             hook.plugin.init_weights()
-            if hasattr(hook.plugin, '_params_init_info'):  # what mmengine logs of each parameter
+            if hasattr(hook.plugin, '_params_init_info'):  # mmengine's log of initializations
                 update_init_info(hook.plugin, f'Initialized by `init_weights` of {type(hook.plugin).__name__} ')
 
     def init_host(self) -> None:
-        """The host's own ``init_weights``. Some (Swin) draw all weights where none are loaded, and ask no child."""
+        """Run the backbone's ``init_weights``. Some (Swin) initialize all modules without calling their children's."""
         [host] = self.host
-        done = getattr(host, 'is_init', False)  # mmengine initialises once
+        is_init = getattr(host, 'is_init', False)
         if hasattr(type(host), 'init_weights'):
             type(host).init_weights(host)
-        if not done and not getattr(host, 'init_cfg', None):
+        if not is_init and not getattr(host, 'init_cfg', None):
             self.init_weights()

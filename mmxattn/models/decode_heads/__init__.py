@@ -1,1 +1,1 @@
-"""Decode heads of segmentors."""
+"""Decode heads."""

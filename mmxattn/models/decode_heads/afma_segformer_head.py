@@ -1,4 +1,4 @@
-"""SegFormer's decode head with across feature map attention, which CLA descends from."""
+"""SegFormer's decode head with across feature map attention, the predecessor of CLA."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ...layers.baselines import AFMA
 from ...registry import MODELS
-from ..stock_rules import stock_rules
 
 __all__ = ['AFMASegformerHead']
 
@@ -18,66 +17,62 @@ __all__ = ['AFMASegformerHead']
 class AFMASegformerHead(SegformerHead):
     """SegFormer's head whose masks are corrected by AFMA between the image and the coarsest map.
 
-    Needs :class:`mmxattn.models.ImageEncoderDecoder`, which hands it the image. Predicts at the image's size, to which
-    the stock head's masks are resampled first. Takes all arguments of :class:`mmseg.models.SegformerHead`; its
-    checkpoints load, and what is missing are the keys of ``afma``.
+    Requires :class:`mmxattn.models.ImageEncoderDecoder`, which appends the image to the maps. Predicts at the image's
+    size. Checkpoints of :class:`mmseg.models.SegformerHead` load; only the keys of ``afma`` are missing.
 
     .. code-block:: python
 
-        model = dict(type='ImageEncoderDecoder', decode_head=dict(type='AFMASegformerHead'))  # over a SegFormer recipe
+        model = dict(type='ImageEncoderDecoder', decode_head=dict(type='AFMASegformerHead'))  # in a SegFormer recipe
 
     Args:
-        patch_size: patches d of :class:`mmxattn.layers.baselines.AFMA`, in pixels.
-        afma_weight: weight of the loss that holds the attention to the true masks'.
-        zero_init: start as the stock head.
-        **kwargs: SegformerHead's own, passed on as they are.
+        patch_size: Patch size d of :class:`mmxattn.layers.baselines.AFMA`, in pixels.
+        afma_weight: Weight of the loss between the attention and that of the true masks.
+        zero_init: Start as the stock head.
+        **kwargs: Arguments of :class:`mmseg.models.SegformerHead`.
 
     Raises:
-        ValueError: another number of outputs than classes, a patch smaller than 1; at the first forward no image behind
-            the maps.
+        ValueError: If ``out_channels`` differs from ``num_classes``; at the first forward if the image is missing.
     """
 
     def __init__(self, patch_size: int = 1, afma_weight: float = 1.0, zero_init: bool = False, **kwargs: Any):
-        with stock_rules('AFMASegformerHead', (), kwargs):
-            super().__init__(**kwargs)
+        super().__init__(**kwargs)
         if self.out_channels != self.num_classes:
-            raise ValueError(f'AFMASegformerHead: out_channels={self.out_channels} for num_classes={self.num_classes}; '
-                             'AFMA needs one mask a class: leave out_channels away.')
+            raise ValueError(f'AFMASegformerHead: out_channels must equal num_classes, got {self.out_channels} and '
+                             f'{self.num_classes}.')
         self.afma_weight = afma_weight
         self.zero_init = zero_init
         self.afma = AFMA(self.in_channels[-1], self.num_classes, patch_size, zero_init=zero_init)
 
-    def init_weights(self):
-        """As ``init_cfg`` says; an identity start stays one."""
+    def init_weights(self) -> None:
+        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
         super().init_weights()
         if self.zero_init:
             self.afma.zero_output()
 
     def attend(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps and the image -> corrected masks (B, num_classes, H, W), and AFMA's two class maps."""
+        """Return corrected masks (B, num_classes, H, W) and the class maps of image and coarsest map."""
         *maps, image = inputs
         if len(maps) <= max(self.in_index):
-            raise ValueError(f'AFMASegformerHead: got {len(maps)} maps and the image behind them; in_index='
-                             f"{list(self.in_index)} asks for {max(self.in_index) + 1}. The segmentor has to be of "
-                             "type='ImageEncoderDecoder'.")
+            raise ValueError(f'AFMASegformerHead needs {max(self.in_index) + 1} maps and the image, got {len(inputs)} '
+                             "inputs. Use a segmentor of type='ImageEncoderDecoder'.")
         class_maps = self.afma.encode(image, maps[self.in_index[-1]])
         masks = resize(super().forward(maps), image.shape[2:], mode='bilinear', align_corners=self.align_corners)
         return self.afma.modify(masks, *class_maps), *class_maps
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps of the backbone, fine to coarse, and the image (B, 3, H, W) -> logits (B, num_classes, H, W)."""
+        """Predict logits (B, num_classes, H, W) from the maps, fine to coarse, and the image (B, 3, H, W)."""
         return self.attend(inputs)[0]
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: list, train_cfg: dict) -> dict[str, Tensor]:
-        """The stock losses of the corrected masks, and ``loss_afma``."""
+        """Return the stock losses of the corrected masks and ``loss_afma``."""
         logits, image_classes, map_classes = self.attend(inputs)
         losses = self.loss_by_feat(logits, batch_data_samples)
         losses['loss_afma'] = self.afma_weight * self.afma.loss(image_classes, map_classes,
-                                                                self.gold(batch_data_samples))
+                                                                self.one_hot_masks(batch_data_samples))
         return losses
 
-    def gold(self, batch_data_samples: list) -> Tensor:
-        """The true masks, one-hot: (B, num_classes, H, W), nothing where the label is none of the classes."""
+    def one_hot_masks(self, batch_data_samples: list) -> Tensor:
+        """Return the true masks (B, num_classes, H, W), zero at ignored pixels."""
         labels = self._stack_batch_gt(batch_data_samples)  # (B, 1, H, W)
         classes = torch.arange(self.num_classes, device=labels.device).view(1, -1, 1, 1)
         return (labels == classes).float()

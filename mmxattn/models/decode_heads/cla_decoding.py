@@ -1,27 +1,21 @@
-"""What mmseg's decode heads with CLA's decoder have in common."""
+"""CLA's decoder for mmseg's decode heads."""
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch.nn.functional as F
 from mmseg.models.utils import resize
 from torch import Tensor
 
 from ...layers import CLADecoder
-from ...ops.resampling import resample
-from ...utils.validation import check_flags
-from ..stock_rules import stock_rules
 
 __all__ = ['CLADecoding']
-
-
-class MissingLevelError(ValueError, IndexError):
-    """Fewer maps than ``in_index`` asks for. Stock heads end in an IndexError, which callers may go on catching."""
 
 
 if TYPE_CHECKING:
 
     class StockHead:
-        """What every decode head has; mmseg has no types."""
+        """Attributes that all decode heads share; mmseg has no annotations."""
 
         in_channels: Sequence[int]
         channels: int
@@ -38,21 +32,24 @@ else:
 
 
 class CLADecoding(StockHead):
-    """To be inherited before a decode head with several inputs: gives it :class:`mmxattn.layers.CLADecoder`.
+    """Mixin that adds :class:`mmxattn.layers.CLADecoder` to a decode head with several inputs.
 
     Args:
-        *args, **kwargs: the head's own, passed on as they are.
-        pairs: levels (i, j) of each decoder block in order, indices into the head's inputs, i finer than j. The last
-            pair must hold level 0, at whose size the head predicts.
-        patch_size, normalisation, combination: as in :class:`mmxattn.layers.CLADecoder`.
-        zero_init: start with an output of the decoder that is zero.
+        *args: Arguments of the head.
+        pairs: Levels (i, j) of each decoder block in order, as indices of the head's inputs; level i is finer than j.
+            The last pair must contain level 0, whose size the prediction has.
+        patch_size: Patch size d in pixels.
+        normalisation: Scale correlations and products; False is the form printed in the paper.
+        combination: How the output of CLA joins a block, 'add' or 'cat'.
+        zero_init: Start with zero as the decoder's output.
+        **kwargs: Arguments of the head.
 
     Raises:
-        ValueError: pairs that do not fit the levels, an unknown option; at the first forward too few maps, or maps of
-            wrong sizes.
+        ValueError: If ``pairs`` do not fit the levels or an option is unknown; at the first forward if there are too
+            few maps.
     """
 
-    interpolate_mode = 'bilinear'  # of heads that take no argument for it
+    interpolate_mode = 'bilinear'  # for heads without this argument
 
     def __init__(self,
                  *args: Any,
@@ -62,29 +59,27 @@ class CLADecoding(StockHead):
                  combination: str = 'add',
                  zero_init: bool = False,
                  **kwargs: Any):
-        with stock_rules(type(self).__name__, args, kwargs):
-            super().__init__(*args, **kwargs)
-        check_flags(type(self).__name__, zero_init=zero_init)
+        super().__init__(*args, **kwargs)
         self.zero_init = zero_init
-        resampled = functools.partial(resample, mode=self.interpolate_mode, align_corners=self.align_corners)
+        resample_to = functools.partial(F.interpolate, mode=self.interpolate_mode, align_corners=self.align_corners)
         self.blocks = CLADecoder(self.in_channels, self.channels, pairs, patch_size, normalisation, combination,
-                                 resampled)
+                                 resample_to)
         if zero_init:
             self.blocks.zero_output()
 
-    def init_weights(self):
-        """As ``init_cfg`` says; an identity start stays one."""
+    def init_weights(self) -> None:
+        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
         super().init_weights()
         if self.zero_init:
             self.blocks.zero_output()
 
     def resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        """Resample a map as the stock head does, to the bit."""
+        """Resize a map as the stock head does."""
         return resize(x, size=size, mode=self.interpolate_mode, align_corners=self.align_corners)
 
     def select(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The maps that ``in_index`` names."""
+        """Return the maps at ``in_index``."""
         if len(inputs) <= max(self.in_index):
-            raise MissingLevelError(f'{type(self).__name__}: got {len(inputs)} levels; in_index={list(self.in_index)} '
-                                    f'asks for {max(self.in_index) + 1}: name levels that there are.')
+            raise ValueError(f'{type(self).__name__}: in_index={list(self.in_index)} requires {max(self.in_index) + 1} '
+                             f'maps, got {len(inputs)}.')
         return self._transform_inputs(inputs)

@@ -13,29 +13,27 @@ __all__ = ['CLAUPerHead']
 
 @MODELS.register_module()
 class CLAUPerHead(CLADecoding, UPerHead):
-    """UPerNet's head with CLA decoder blocks beside its fusion (CLA's Sec. V: convolutional encoder-decoders).
+    """UPerNet's head with CLA decoder blocks (CLA's Sec. V: convolutional encoder-decoders).
 
-    The maps that UPerNet resamples and fuses are the embeddings F'_i, each at its level's own size, and the backbone's
-    maps are the F_i. The fusion stays, and the blocks' output is added to its. Takes all arguments of
-    :class:`mmseg.models.UPerHead`; its checkpoints load, and what is missing are the keys of ``blocks``. With ResNet-50
-    and 512 channels it adds 3,937,280 parameters.
+    The maps that UPerNet resizes and fuses are the embeddings F'_i, the backbone's maps are the F_i, and the output of
+    the CLA blocks is added to the fused map. Checkpoints of :class:`mmseg.models.UPerHead` load; only the keys of
+    ``blocks`` are missing. With ResNet-50 and 512 channels it adds 3,937,280 parameters.
 
     .. code-block:: python
 
-        decode_head=dict(type='CLAUPerHead')  # over an UPerNet recipe
+        decode_head=dict(type='CLAUPerHead')  # in an UPerNet recipe
 
     Args:
-        *args, **kwargs: UPerHead's own, passed on as they are, and those of
-            :class:`mmxattn.models.decode_heads.cla_decoding.CLADecoding`: pairs, patch_size, normalisation,
-            combination, and zero_init to start as the stock head.
+        *args: Arguments of :class:`mmseg.models.UPerHead`.
+        **kwargs: Arguments of :class:`mmseg.models.UPerHead`, and ``pairs``, ``patch_size``, ``normalisation``,
+            ``combination`` and ``zero_init`` of :class:`CLADecoding`.
 
     Raises:
-        ValueError: pairs that do not fit the levels, an unknown option; at the first forward too few maps, or maps of
-            wrong sizes.
+        ValueError: As :class:`CLADecoding`.
     """
 
     def _forward_feature(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps of the backbone, fine to coarse -> what is classified (B, C, H, W), at the finest map's size."""
+        """Compute the map (B, C, H, W) to classify, at the size of the finest map."""
         maps = self.select(inputs)
         embeddings = self.pyramid(maps)
         size = embeddings[0].shape[2:]
@@ -43,7 +41,7 @@ class CLAUPerHead(CLADecoding, UPerHead):
         return fused + self.blocks(maps, embeddings)
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """UPerNet's top-down pathway: one map of ``channels`` a level, each at its level's size."""
+        """Apply UPerNet's top-down pathway; each map keeps the size of its level."""
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, maps)] + [self.psp_forward(maps)]
         for i in range(len(laterals) - 1, 0, -1):
             laterals[i - 1] = laterals[i - 1] + self.resize(laterals[i], laterals[i - 1].shape[2:])

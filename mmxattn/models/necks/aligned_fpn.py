@@ -1,4 +1,4 @@
-"""FPN whose top-down fusions pass an aligner, whichever."""
+"""FPN with aligners before its top-down fusions."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,79 +7,60 @@ from mmdet.models.necks import FPN
 from torch import Tensor
 
 from ...registry import MODELS
-from ...utils.tracing import is_observed
-from ...utils.validation import check_levels
-from ..stock_rules import stock_rules
+from ...utils.validation import check_maps
 from .alignment import AlignCfg, align, build_aligners
 
-__all__ = ['AlignedFPN']
+__all__ = ['AlignedFPN', 'BaseAlignedFPN']
 
 
-@MODELS.register_module()
-class AlignedFPN(FPN):
-    """Feature pyramid network with a slot before each fusion, for FINE's baselines; FINEFPN is the one with FINE in it.
+class BaseAlignedFPN(FPN):
+    """Feature pyramid network that calls :meth:`align` before each fusion.
 
-    Takes all arguments of :class:`mmdet.models.FPN` under their names, and checkpoints of FPN load into it.
-
-    .. code-block:: python
-
-        neck=dict(type='AlignedFPN', align_cfg=dict(type='SNI'))  # over a recipe whose neck is an FPN
-
-    Args:
-        *args, **kwargs: FPN's own, passed on as they are, so that each version's FPN is supported.
-        align_cfg: what aligns, see ``alignment.py``. By default nothing does: the stock FPN.
-
-    Raises:
-        ValueError: an ``align_cfg`` for more fusions than there are, or an unknown type, a ``start_level`` that is not
-            there, and what FPN asserts; at the first forward other inputs than ``in_channels``.
+    Takes the arguments of :class:`mmdet.models.FPN` and loads its checkpoints.
     """
 
-    slot = 'aligners'  # the attribute that holds them, and so their keys in a checkpoint
-
-    def __init__(self, *args: Any, align_cfg: AlignCfg = (), **kwargs: Any):
-        with stock_rules(type(self).__name__, args, kwargs):
-            super().__init__(*args, **kwargs)
-        if not 0 <= self.start_level < self.backbone_end_level:
-            raise ValueError(f'{type(self).__name__}: start_level={self.start_level} is no level of in_channels='
-                             f'{list(self.in_channels)} below {self.backbone_end_level}, where they end; count from 0.')
-        self.fusion_channels = [(self.out_channels, self.out_channels)] * (len(self.lateral_convs) - 1)
-        setattr(self, self.slot, build_aligners(align_cfg, self.fusion_channels, type(self).__name__))
+    @property
+    def fusion_channels(self) -> list[tuple[int, int]]:
+        """(low, high) channels of each fusion from the top."""
+        return [(self.out_channels, self.out_channels)] * (len(self.lateral_convs) - 1)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps of the backbone, fine to coarse, -> ``num_outs`` maps of ``out_channels``, fine to coarse."""
-        check_levels(self, inputs, self.in_channels, self.start_level)
+        """Fuse the backbone's maps top-down.
+
+        Args:
+            inputs: Maps of the backbone, fine to coarse.
+
+        Returns:
+            ``num_outs`` maps with ``out_channels`` channels, fine to coarse.
+        """
+        check_maps(self, inputs, self.in_channels, self.start_level)
         laterals = self.project(inputs)
-        self.fuse(laterals)
-        outs = self.levels(laterals)
+        for step, i in enumerate(range(len(laterals) - 2, -1, -1)):
+            low, high = self.align(step, laterals[i], laterals[i + 1])
+            laterals[i] = low + high
+        outs = self.smooth(laterals)
         self.add_extra_levels(outs, inputs, laterals)
         return tuple(outs)
 
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two maps to add in fusion ``step``, counted from the top, both of the low map's size."""
+        raise NotImplementedError
+
     def project(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The backbone's maps, each as ``out_channels`` channels: FPN's lateral convolutions."""
+        """Apply the lateral 1x1 convolutions."""
         return [conv(inputs[self.start_level + i]) for i, conv in enumerate(self.lateral_convs)]
 
-    def fuse(self, laterals: list[Tensor]) -> None:
-        """Top-down pathway, in place: each level, aligned with the fused one above, plus that one upsampled."""
-        made = None  # by this neck: nobody else holds a reference, and its gradient does not need it
+    def upsample(self, high: Tensor, low: Tensor) -> Tensor:
+        """Upsample the high map to the low map's size as configured by ``upsample_cfg``."""
+        size: dict[str, Any] = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
+        return F.interpolate(high, **size, **self.upsample_cfg)
 
-        def upsample(high: Tensor, low: Tensor) -> Tensor:
-            """The high map on the low map's grid, as FPN's ``upsample_cfg`` has it."""
-            nonlocal made
-            size: dict[str, Any] = {} if 'scale_factor' in self.upsample_cfg else dict(size=low.shape[2:])
-            made = F.interpolate(high, **size, **self.upsample_cfg)
-            return made
-
-        for step, i in enumerate(range(len(laterals) - 2, -1, -1)):
-            low, high = align(getattr(self, self.slot), step, laterals[i], laterals[i + 1], upsample)
-            in_place = high is made and high.dtype == low.dtype and not is_observed(high)
-            laterals[i] = high.add_(low) if in_place else low + high  # fresh memory costs more than the sum
-
-    def levels(self, laterals: list[Tensor]) -> list[Tensor]:
-        """One map for each fused level: FPN's 3x3 convolutions."""
+    def smooth(self, laterals: list[Tensor]) -> list[Tensor]:
+        """Apply the 3x3 convolutions to the fused maps."""
         return [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
 
     def add_extra_levels(self, outs: list[Tensor], inputs: Sequence[Tensor], laterals: list[Tensor]) -> None:
-        """FPN's coarser levels beyond the backbone's, appended to ``outs``."""
+        """Append levels coarser than the backbone's to ``outs``, as FPN does."""
         extra = self.num_outs - len(outs)
         if not self.add_extra_convs:
             for _ in range(extra):
@@ -92,3 +73,29 @@ class AlignedFPN(FPN):
                 x = F.relu(x)
             x = self.fpn_convs[len(laterals) + i](x)
             outs.append(x)
+
+
+@MODELS.register_module()
+class AlignedFPN(BaseAlignedFPN):
+    """FPN with any aligner before its fusions.
+
+    .. code-block:: python
+
+        neck=dict(type='AlignedFPN', align_cfg=dict(type='SNI'))  # replaces an FPN
+
+    Args:
+        *args: Arguments of :class:`mmdet.models.FPN`.
+        align_cfg: Aligners, see :mod:`mmxattn.models.necks.alignment`. None by default.
+        **kwargs: Arguments of :class:`mmdet.models.FPN`.
+
+    Raises:
+        ValueError: If ``align_cfg`` has more entries than there are fusions.
+    """
+
+    def __init__(self, *args: Any, align_cfg: AlignCfg = (), **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.aligners = build_aligners(align_cfg, self.fusion_channels)
+
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the aligner of fusion ``step``."""
+        return align(self.aligners, step, low, high, self.upsample)

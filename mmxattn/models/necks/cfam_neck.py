@@ -1,28 +1,26 @@
-"""CFAM as a neck that stands after any other."""
+"""CFAM as a neck that follows another neck."""
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...layers.baselines import CFAM
 from ...registry import MODELS
+from .second_neck import SecondNeck
 
 __all__ = ['CFAMNeck']
 
 
 @MODELS.register_module()
-class CFAMNeck(BaseModule):
-    """Channel attention across the maps of the neck before it, which come out with equal channels.
+class CFAMNeck(SecondNeck):
+    """Channel attention across the maps of the preceding neck.
 
-    The head has to be told: an SSD's ``in_channels`` become ``[channels] * levels``.
+    All outputs have ``channels`` channels, so ``in_channels`` of an SSD head must be ``[channels] * levels``.
 
     Args:
-        in_channels: channels of every input map, fine to coarse.
-        channels, ratio: as in :class:`mmxattn.layers.baselines.CFAM`.
-        init_cfg: mmengine's initialisation.
-
-    Raises:
-        ValueError: as :class:`mmxattn.layers.baselines.CFAM`.
+        in_channels: Channels of each input map, fine to coarse.
+        channels: Channels of the output maps.
+        ratio: Reduction of the squeeze, see :class:`mmxattn.layers.baselines.CFAM`.
+        init_cfg: Initialization config of mmengine.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256, ratio: int = 16, init_cfg: dict | None = None):
@@ -30,5 +28,5 @@ class CFAMNeck(BaseModule):
         self.cfam = CFAM(in_channels, channels, ratio)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps -> maps of the same sizes and ``channels`` channels."""
+        """Return maps of the same sizes with ``channels`` channels."""
         return tuple(self.cfam(inputs))

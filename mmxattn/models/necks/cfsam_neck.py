@@ -1,38 +1,44 @@
-"""CFSAM as a neck that stands after any other."""
+"""CFSAM as a neck that follows another neck."""
 from collections.abc import Sequence
 
 from mmcv.cnn import build_activation_layer, build_norm_layer
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...layers import CFSAM
 from ...registry import MODELS
-from ...utils.validation import check_channels, check_levels
+from ...utils.validation import check_maps
+from .second_neck import SecondNeck
 
 __all__ = ['CFSAMNeck']
 
 
 @MODELS.register_module()
-class CFSAMNeck(BaseModule):
-    """Cross-layer feature self-attention over the maps of the neck before it.
+class CFSAMNeck(SecondNeck):
+    """Cross-layer feature self-attention over the maps of the preceding neck.
 
     .. code-block:: python
 
         neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[256] * 5, tokens_per_part=1024)]
 
-    A checkpoint of the recipe with the stock neck alone loads: its ``neck.`` keys become those of the first neck.
-
     Args:
-        in_channels: channels of every input map, fine to coarse.
-        levels: indices of the maps that take part; the others pass unchanged. All by default.
-        channels, depth, num_heads, mlp_ratio, num_parts, tokens_per_part, stages, residual, zero_init: as in
-            :class:`mmxattn.layers.CFSAM`. On a large pyramid give ``tokens_per_part`` (1024, say: SSD300 has 970),
-            or the attention grows with the square of the image.
-        norm_cfg, act_cfg: norm (None for none) and activation of the local convolutions.
-        init_cfg: mmengine's initialisation.
+        in_channels: Channels of each input map, fine to coarse.
+        levels: Indices of the maps to attend over; the others pass unchanged. All by default.
+        channels: Channels of the tokens.
+        depth: Number of Transformer blocks.
+        num_heads: Number of attention heads.
+        mlp_ratio: Hidden channels of the MLPs over ``channels``.
+        num_parts: Number of parts of the token sequence.
+        tokens_per_part: Maximum number of tokens in a part. Set it for large pyramids (1024, for example; SSD300 has
+            970), or attention grows quadratically with the image area.
+        norm_cfg: Norm of the local convolutions, None for none.
+        act_cfg: Activation of the local convolutions.
+        stages: Stages to apply, see :class:`mmxattn.layers.CFSAM`.
+        residual: Add the input maps to the outputs.
+        zero_init: Start as the identity; requires ``residual``.
+        init_cfg: Initialization config of mmengine.
 
     Raises:
-        ValueError: ``levels`` that are not there, and as :class:`mmxattn.layers.CFSAM`.
+        ValueError: If ``levels`` are not distinct indices of ``in_channels`` or CFSAM refuses an argument.
     """
 
     def __init__(self,
@@ -51,8 +57,10 @@ class CFSAMNeck(BaseModule):
                  zero_init: bool = False,
                  init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        check_channels('CFSAMNeck', in_channels)
-        levels = check_indices(levels, len(in_channels))
+        levels = list(range(len(in_channels)) if levels is None else levels)
+        if not levels or len(set(levels)) != len(levels) or not set(levels) <= set(range(len(in_channels))):
+            raise ValueError(f'CFSAMNeck: levels must be distinct indices below {len(in_channels)}, the number of '
+                             f'in_channels, got {levels}.')
         self.in_channels = list(in_channels)
         self.levels = levels
         self.zero_init = zero_init
@@ -70,30 +78,16 @@ class CFSAMNeck(BaseModule):
             residual=residual,
             zero_init=zero_init)
 
-    def init_weights(self):
-        """As ``init_cfg`` says; an identity start stays one."""
+    def init_weights(self) -> None:
+        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
         super().init_weights()
         if self.zero_init:
             self.cfsam.zero_output()
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps -> maps of the same shapes."""
-        check_levels(self, inputs, self.in_channels)
+        """Return maps of the same shapes."""
+        check_maps(self, inputs, self.in_channels)
         outs = list(inputs)
         for i, x in zip(self.levels, self.cfsam([inputs[i] for i in self.levels])):
             outs[i] = x
         return tuple(outs)
-
-
-def check_indices(levels: Sequence[int] | None, number: int) -> list[int]:
-    """Indices of the maps that take part, or one error that names those which are not there."""
-    if levels is None:
-        return list(range(number))
-    if not isinstance(levels, Sequence) or isinstance(levels, str):
-        raise TypeError(f'CFSAMNeck: levels={levels!r} is no list; give indices below {number}, the number of '
-                        'in_channels, as in [0, 1].')
-    levels = list(levels)
-    if not levels or any(i not in range(number) for i in levels) or len(set(levels)) != len(levels):
-        raise ValueError(f'CFSAMNeck: levels={levels} must be different indices below {number}, the number of '
-                         'in_channels, one at least.')
-    return levels

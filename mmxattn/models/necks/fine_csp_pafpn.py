@@ -1,4 +1,4 @@
-"""The necks of YOLOX and RTMDet whose top-down fusions are aligned by FINE."""
+"""Necks of YOLOX and RTMDet with FINE before their top-down fusions."""
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +8,7 @@ from mmdet.models.necks import YOLOXPAFPN, CSPNeXtPAFPN
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ...utils.validation import check_levels
-from ..stock_rules import stock_rules
+from ...utils.validation import check_maps
 from .alignment import align, build_fine
 
 __all__ = ['FINECSPNeXtPAFPN', 'FINEYOLOXPAFPN']
@@ -18,7 +17,7 @@ __all__ = ['FINECSPNeXtPAFPN', 'FINEYOLOXPAFPN']
 if TYPE_CHECKING:
 
     class StockNeck(nn.Module):
-        """What both stock necks have; mmdet has no types."""
+        """Attributes that both stock necks share; mmdet has no annotations."""
 
         in_channels: Sequence[int]
         upsample: nn.Upsample
@@ -32,12 +31,11 @@ else:
 
 
 class FINECSPFusion(StockNeck):
-    """What the two necks below share: FINE, and the two pathways around it.
+    """Mixin for both necks: FINE and the two pathways.
 
-    Both keep the backbone's unequal channels. Their own 1x1 convolution (``reduce_layers``) brings the high map to the
-    low one's channels before it is upsampled and concatenated; FINE sees that map, the one which is fused (Eq. 3), so
-    Eq. 10's convolution is there already and none is added. Images of any size pass: the stock necks upsample by a
-    factor of 2, and raise where a level's side is odd.
+    The stock 1x1 convolutions (``reduce_layers``) already bring the high map to the low map's channels, so FINE gets
+    equal channels and Eq. 10's convolution is not needed. Maps of odd size work: they fail in the stock necks, which
+    upsample by a factor of 2.
     """
 
     def __init__(self,
@@ -46,19 +44,18 @@ class FINECSPFusion(StockNeck):
                  fine_cfg: dict | None = None,
                  zero_init: bool = False,
                  **kwargs: Any):
-        with stock_rules(type(self).__name__, args, kwargs):
-            super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)
         channels = [(c, c) for c in reversed(self.in_channels[:-1])]
-        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, channels, type(self).__name__)
+        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps of the backbone, fine to coarse, -> as many maps of ``out_channels``."""
-        check_levels(self, inputs, self.in_channels)
+        """Fuse the backbone's maps, fine to coarse, into as many maps with ``out_channels`` channels."""
+        check_maps(self, inputs, self.in_channels)
         outs = self.bottom_up(self.top_down(inputs))
         return tuple(conv(x) for conv, x in zip(self.out_convs, outs))
 
     def top_down(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Each level, aligned with the fused one above, beside that one upsampled; fine to coarse."""
+        """Concatenate each aligned level with the upsampled one above."""
         maps = [inputs[-1]]
         for step, (reduce, block) in enumerate(zip(self.reduce_layers, self.top_down_blocks)):
             maps[0] = reduce(maps[0])
@@ -67,11 +64,11 @@ class FINECSPFusion(StockNeck):
         return maps
 
     def upsample_to(self, high: Tensor, low: Tensor) -> Tensor:
-        """The neck's own way of upsampling, to the low map's size: twice the high one's, or one pixel less."""
+        """Upsample to the low map's size in the mode of the stock neck."""
         return F.interpolate(high, low.shape[2:], mode=self.upsample.mode, align_corners=self.upsample.align_corners)
 
     def bottom_up(self, maps: list[Tensor]) -> list[Tensor]:
-        """Each level beside the one below it, downsampled."""
+        """Concatenate each level with the downsampled one below."""
         outs = maps[:1]
         for downsample, block, x in zip(self.downsamples, self.bottom_up_blocks, maps[1:]):
             outs.append(block(torch.cat((downsample(outs[-1]), x), 1)))
@@ -82,30 +79,30 @@ class FINECSPFusion(StockNeck):
 class FINEYOLOXPAFPN(FINECSPFusion, YOLOXPAFPN):
     """YOLOX's neck with FINE before its top-down fusions.
 
-    Takes all arguments of :class:`mmdet.models.YOLOXPAFPN`, and checkpoints of it load. In YOLOX-S (256 and 128
-    channels at the fusions) FINE adds 659,584 parameters.
+    Takes the arguments of :class:`mmdet.models.YOLOXPAFPN` and loads its checkpoints. In YOLOX-S (256 and 128 channels
+    at the fusions) FINE adds 659,584 parameters.
 
     .. code-block:: python
 
-        neck=dict(type='FINEYOLOXPAFPN')  # over a recipe whose neck is a YOLOXPAFPN
+        neck=dict(type='FINEYOLOXPAFPN')  # replaces a YOLOXPAFPN
 
     Args:
-        *args, **kwargs: YOLOXPAFPN's own, passed on as they are.
-        kernel_sizes: pooling window k of FINE for each fusion, counted from the top; by default (1, 2).
-        fine_cfg: further arguments of :class:`mmxattn.layers.FINE`, the same for all.
-        zero_init: start as the stock neck.
+        *args: Arguments of :class:`mmdet.models.YOLOXPAFPN`.
+        kernel_sizes: Pooling window k of FINE for each fusion from the top. Defaults to (1, 2).
+        fine_cfg: Further arguments of :class:`mmxattn.layers.FINE`, shared by all fusions.
+        zero_init: Start as the stock neck.
+        **kwargs: Arguments of :class:`mmdet.models.YOLOXPAFPN`.
 
     Raises:
-        ValueError: more ``kernel_sizes`` than fusions, channels that FINE's heads do not divide, an unknown option of
-            FINE; at the first forward another number of inputs than ``in_channels``.
+        ValueError: If there are more ``kernel_sizes`` than fusions or FINE refuses an argument.
     """
 
 
 @MODELS.register_module()
 class FINECSPNeXtPAFPN(FINECSPFusion, CSPNeXtPAFPN):
-    """RTMDet's neck with FINE before its top-down fusions; arguments and errors as FINEYOLOXPAFPN's.
+    """RTMDet's neck with FINE before its top-down fusions; arguments as in :class:`FINEYOLOXPAFPN`.
 
     .. code-block:: python
 
-        neck=dict(type='FINECSPNeXtPAFPN')  # over a recipe whose neck is a CSPNeXtPAFPN
+        neck=dict(type='FINECSPNeXtPAFPN')  # replaces a CSPNeXtPAFPN
     """

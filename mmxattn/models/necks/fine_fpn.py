@@ -1,39 +1,38 @@
-"""FPN whose top-down fusions are aligned by FINE."""
+"""FPN with FINE before its upper fusions."""
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ...registry import MODELS
-from .aligned_fpn import AlignedFPN
-from .alignment import build_fine
+from .aligned_fpn import BaseAlignedFPN
+from .alignment import align, build_fine
 
 __all__ = ['FINEFPN']
 
 
 @MODELS.register_module()
-class FINEFPN(AlignedFPN):
+class FINEFPN(BaseAlignedFPN):
     """Feature pyramid network with FINE before its upper fusions (FINE's Eq. 3).
 
-    Takes all arguments of :class:`mmdet.models.FPN` under their names, and checkpoints of FPN load into it: what is
-    missing then are the keys of ``fine``. With the default arguments and 256 channels FINE adds 1,054,208 parameters.
+    Takes the arguments of :class:`mmdet.models.FPN` and loads its checkpoints; only the keys of ``fine`` are missing.
+    With 256 channels and the default arguments FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 
-        neck=dict(type='FINEFPN')  # over a recipe whose neck is an FPN
+        neck=dict(type='FINEFPN')  # replaces an FPN
 
     Args:
-        *args, **kwargs: FPN's own, passed on as they are, so that each version's FPN is supported.
-        kernel_sizes: pooling window k of FINE for each fusion, counted from the top; fusions below these stay plain.
-            By default (1, 2), that is C4 with C5 and C3 with C4, or (1, ) where there are but two levels.
-        fine_cfg: further arguments of :class:`mmxattn.layers.FINE`, the same for all.
-        zero_init: start as the stock FPN.
+        *args: Arguments of :class:`mmdet.models.FPN`.
+        kernel_sizes: Pooling window k of FINE for each fusion from the top; further fusions are plain. Defaults to
+            (1, 2), that is C4 with C5 and C3 with C4.
+        fine_cfg: Further arguments of :class:`mmxattn.layers.FINE`, shared by all fusions.
+        zero_init: Start as the stock FPN.
+        **kwargs: Arguments of :class:`mmdet.models.FPN`.
 
     Raises:
-        ValueError: more ``kernel_sizes`` than fusions, ``out_channels`` that FINE's heads do not divide, an unknown
-            option of FINE; at the first forward another number of inputs than ``in_channels``.
+        ValueError: If there are more ``kernel_sizes`` than fusions or FINE refuses an argument.
     """
-
-    slot = 'fine'
-    set_inside = ('align_cfg', )
 
     def __init__(self,
                  *args: Any,
@@ -42,4 +41,8 @@ class FINEFPN(AlignedFPN):
                  zero_init: bool = False,
                  **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, self.fusion_channels, type(self).__name__)
+        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, self.fusion_channels)
+
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the FINE module of fusion ``step``."""
+        return align(self.fine, step, low, high, self.upsample)

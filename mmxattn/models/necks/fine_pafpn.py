@@ -1,4 +1,4 @@
-"""PAFPN whose top-down fusions are aligned by FINE."""
+"""PAFPN with FINE before its upper top-down fusions."""
 from mmdet.models.necks import PAFPN
 from torch import Tensor
 
@@ -10,19 +10,19 @@ __all__ = ['FINEPAFPN']
 
 @MODELS.register_module()
 class FINEPAFPN(FINEFPN, PAFPN):
-    """PANet's neck with FINE before the upper fusions of its top-down pathway; the way back down is PAFPN's.
+    """PANet's neck with FINE before the upper fusions of its top-down pathway.
 
-    Takes all arguments of :class:`mmdet.models.PAFPN` beside FINEFPN's own (``kernel_sizes``, ``fine_cfg``,
-    ``zero_init``), and checkpoints of PAFPN load into it. FINE adds 1,054,208 parameters at 256 channels.
+    Takes the arguments of :class:`mmdet.models.PAFPN` and FINEFPN's ``kernel_sizes``, ``fine_cfg`` and ``zero_init``;
+    checkpoints of PAFPN load. With 256 channels FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 
-        neck=dict(type='FINEPAFPN')  # over a recipe whose neck is a PAFPN
+        neck=dict(type='FINEPAFPN')  # replaces a PAFPN
     """
 
-    def levels(self, laterals: list[Tensor]) -> list[Tensor]:
-        """FPN's maps, each with the one below it brought down to its size, then 3x3 convolutions."""
-        maps = super().levels(laterals)
+    def smooth(self, laterals: list[Tensor]) -> list[Tensor]:
+        """Apply the 3x3 convolutions and PAFPN's bottom-up pathway."""
+        maps = super().smooth(laterals)
         for i, downsample in enumerate(self.downsample_convs):
             maps[i + 1] = maps[i + 1] + downsample(maps[i])
         return maps[:1] + [conv(x) for conv, x in zip(self.pafpn_convs, maps[1:])]

@@ -1,58 +1,68 @@
-"""What SCSA's paper compares it with, as plugins that take its place: the same interface, another ``type``.
+"""Attention layers that the papers compare with, as plugins.
 
-SE, CBAM, ECA and CA are timm's layers and need it when they are built; the others need nothing.
+SE, CBAM, ECA and CA are timm's layers and require timm on construction.
 """
-from ...layers import baselines as baselines
+from ...layers import baselines
 from ...registry import MODELS
 from .plugin import Plugin
 
-__all__ = ['CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'SA', 'SE']
+__all__ = ['CA', 'CBAM', 'CPCA', 'ECA', 'ELA', 'EMA', 'FCA', 'MobileViTBlock', 'SA', 'SE']
 
 
 @MODELS.register_module()
 class SE(Plugin, baselines.SE):
-    """:class:`mmxattn.layers.baselines.SE`, squeeze and excitation, in a block."""
+    """Squeeze and excitation, see :class:`mmxattn.layers.baselines.SE`."""
     position = 'after_conv3'
 
 
 @MODELS.register_module()
 class CBAM(Plugin, baselines.CBAM):
-    """:class:`mmxattn.layers.baselines.CBAM`, channel and spatial attention, in a block."""
+    """Channel and spatial attention, see :class:`mmxattn.layers.baselines.CBAM`."""
     position = 'after_conv3'
 
 
 @MODELS.register_module()
 class ECA(Plugin, baselines.ECA):
-    """:class:`mmxattn.layers.baselines.ECA`, efficient channel attention, in a block; its place changes no count."""
+    """Efficient channel attention, see :class:`mmxattn.layers.baselines.ECA`. All positions give the same counts."""
     position = 'after_conv3'
 
 
 @MODELS.register_module()
 class FCA(Plugin, baselines.FCA):
-    """:class:`mmxattn.layers.baselines.FCA`, frequency channel attention, in a block."""
+    """Frequency channel attention, see :class:`mmxattn.layers.baselines.FCA`."""
     position = 'after_conv3'
 
 
 @MODELS.register_module()
 class SA(Plugin, baselines.SA):
-    """:class:`mmxattn.layers.baselines.SA`, shuffle attention, in a block."""
+    """Shuffle attention, see :class:`mmxattn.layers.baselines.SA`."""
 
 
 @MODELS.register_module()
 class CA(Plugin, baselines.CA):
-    """:class:`mmxattn.layers.baselines.CA`, coordinate attention, in a block."""
+    """Coordinate attention, see :class:`mmxattn.layers.baselines.CA`."""
 
 
 @MODELS.register_module()
 class EMA(Plugin, baselines.EMA):
-    """:class:`mmxattn.layers.baselines.EMA`, efficient multi-scale attention, in a block."""
+    """Efficient multi-scale attention, see :class:`mmxattn.layers.baselines.EMA`."""
 
 
 @MODELS.register_module()
 class CPCA(Plugin, baselines.CPCA):
-    """:class:`mmxattn.layers.baselines.CPCA`, channel prior convolutional attention, in a block."""
+    """Channel prior convolutional attention, see :class:`mmxattn.layers.baselines.CPCA`."""
 
 
 @MODELS.register_module()
 class ELA(Plugin, baselines.ELA):
-    """:class:`mmxattn.layers.baselines.ELA`, efficient local attention, in a block."""
+    """Efficient local attention, see :class:`mmxattn.layers.baselines.ELA`."""
+
+
+@MODELS.register_module()
+class MobileViTBlock(Plugin, baselines.MobileViTBlock):
+    """MobileViT block, see :class:`mmxattn.layers.baselines.MobileViTBlock`.
+
+    .. code-block:: python
+
+        dict(type='PerLevelNeck', in_channels=[256] * 5, layer=dict(type='MobileViTBlock', channels=144, depth=2))
+    """

@@ -1,4 +1,4 @@
-"""SCSA as a plugin of a backbone's blocks."""
+"""SCSA as a plugin."""
 from ... import layers
 from ...registry import MODELS
 from .plugin import Plugin
@@ -8,9 +8,7 @@ __all__ = ['SCSA']
 
 @MODELS.register_module()
 class SCSA(Plugin, layers.SCSA):
-    """:class:`mmxattn.layers.SCSA` in a block, as the paper places it: after the 3x3 convolution.
+    """Spatial and channel synergistic attention, see :class:`mmxattn.layers.SCSA`.
 
-    A stock ResNet builds it with ``inplace=True``, unless its cfg says otherwise.
+    The paper places it after the 3x3 convolution of a block.
     """
-
-    takes_inplace = True

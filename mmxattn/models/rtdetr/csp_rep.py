@@ -1,10 +1,7 @@
-"""CSPRepLayer: the fusion block of RT-DETR's hybrid encoder.
+"""CSPRepLayer, the fusion block of RT-DETR's hybrid encoder (Fig. 4).
 
-Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", Fig. 4: two 1x1 convolutions of the concatenated
-maps, RepVGG blocks on one of them, their sum.
-
-Beside the paper's text: ``expansion`` sets the width inside, 1 in RT-DETR-R50 and 0.5 in R18, where a third 1x1
-convolution brings the sum to the width outside (the release's; the published counts ask for it).
+Differences from the paper: ``expansion`` (1 in RT-DETR-R50, 0.5 in R18) scales the hidden channels, and a third 1x1
+convolution restores them, as in the release and the published counts.
 """
 from torch import Tensor, nn
 
@@ -14,13 +11,16 @@ __all__ = ['CSPRepLayer']
 
 
 class CSPRepLayer(nn.Module):
-    """Fuse two maps that were concatenated: (B, C_in, H, W) -> (B, C_out, H, W).
+    """Fuse two concatenated maps: RepVGG blocks on one of two 1x1 convolutions, and their sum.
 
     Args:
-        in_channels: C_in.
-        out_channels: C_out.
-        num_blocks: RepVGG blocks.
-        expansion: width inside over C_out.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        num_blocks: Number of RepVGG blocks.
+        expansion: Hidden channels over ``out_channels``.
+
+    Shape:
+        (B, in_channels, H, W) -> (B, out_channels, H, W).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_blocks: int = 3, expansion: float = 1.0):

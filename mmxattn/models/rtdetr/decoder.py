@@ -1,4 +1,4 @@
-"""RT-DETR's decoder: deformable attention around boxes that each layer refines."""
+"""Decoder of RT-DETR: deformable attention around boxes that each layer refines."""
 import torch
 from mmdet.models.layers import MLP, inverse_sigmoid
 from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoder
@@ -8,16 +8,14 @@ __all__ = ['RTDETRTransformerDecoder']
 
 
 class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
-    """Deformable DETR's layers; the position of a query is what a small network makes of its box.
+    """Deformable DETR's decoder with query positions computed from the boxes by an MLP.
 
-    Beside mmdet's DINO: no sine embedding of the box, no norm of the states, and boxes, not references, come out, so
-    that each is regressed once.
-
-    Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection".
+    Differences from mmdet's DINO: no sine embedding of the boxes, no norm of the hidden states, and the output is
+    boxes instead of reference points, so each box is regressed once.
 
     Args:
-        num_layers: number of layers.
-        layer_cfg: arguments of each mmdet DeformableDetrTransformerDecoderLayer.
+        num_layers: Number of layers.
+        layer_cfg: Arguments of mmdet's DeformableDetrTransformerDecoderLayer.
     """
 
     def __init__(self, num_layers: int, layer_cfg: dict):
@@ -33,22 +31,23 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         """Refine the boxes of the queries layer by layer.
 
         Args:
-            query: (B, queries, C).
-            value: the levels' tokens, one level after another (B, tokens, C).
-            key_padding_mask: True where a token is padding (B, tokens); None for none.
-            self_attn_mask: True where a query must not see another (queries, queries); None for none.
-            reference_points: the boxes to start from (B, queries, 4), (cx, cy, w, h) as fractions of the image.
-            spatial_shapes: height and width of each level (levels, 2).
-            level_start_index: the first token of each level (levels, ).
-            valid_ratios: width and height of the image over those of the padded one (B, levels, 2).
-            reg_branches: a layer's regression (..., C) -> (..., 4), at least one for each layer.
+            query: Queries of shape (B, num_queries, C).
+            value: Tokens of all levels, concatenated, of shape (B, num_tokens, C).
+            key_padding_mask: True at padding tokens, of shape (B, num_tokens), or None.
+            self_attn_mask: True where a query must not attend to another, of shape (num_queries, num_queries), or
+                None.
+            reference_points: Initial boxes (cx, cy, w, h), relative to the image, of shape (B, num_queries, 4).
+            spatial_shapes: Height and width of each level, of shape (num_levels, 2).
+            level_start_index: Index of the first token of each level, of shape (num_levels,).
+            valid_ratios: Width and height of the image over those of the padded image, of shape (B, num_levels, 2).
+            reg_branches: Box regression (..., C) -> (..., 4) of each layer.
 
         Returns:
-            Each layer's states (layers, B, queries, C) and boxes (layers, B, queries, 4).
+            Hidden states (num_layers, B, num_queries, C) and boxes (num_layers, B, num_queries, 4).
         """
         ratios = torch.cat((valid_ratios, valid_ratios), -1)[:, None]  # (B, 1, levels, 4)
         states, boxes = [], []
-        reference = before = reference_points
+        reference = previous = reference_points
         for layer, regress in zip(self.layers, reg_branches):
             query = layer(
                 query,
@@ -59,10 +58,10 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
                 reference_points=reference[:, :, None] * ratios,  # (B, queries, levels, 4)
                 spatial_shapes=spatial_shapes,
                 level_start_index=level_start_index)
-            change = regress(query)
+            delta = regress(query)
             states.append(query)
-            # one value, two gradients: the loss of a box also reaches the layer before ("look forward twice")
-            boxes.append((change + inverse_sigmoid(before)).sigmoid())
-            before = (change + inverse_sigmoid(reference)).sigmoid() if self.training else boxes[-1]
-            reference = before.detach()
+            # Look forward twice: the same values, but the loss also reaches the previous layer's box.
+            boxes.append((delta + inverse_sigmoid(previous)).sigmoid())
+            previous = (delta + inverse_sigmoid(reference)).sigmoid() if self.training else boxes[-1]
+            reference = previous.detach()
         return torch.stack(states), torch.stack(boxes)

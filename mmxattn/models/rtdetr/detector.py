@@ -1,4 +1,4 @@
-"""RT-DETR for mmdet."""
+"""RT-DETR detector."""
 from typing import Any
 
 import torch
@@ -17,35 +17,35 @@ __all__ = ['RTDETR']
 
 @MODELS.register_module()
 class RTDETR(DINO):
-    """RT-DETR: a hybrid encoder as the neck, queries selected from its tokens, DINO's denoising and losses.
+    """RT-DETR: a hybrid encoder as the neck, query selection from its tokens, DINO's denoising and losses.
 
-    Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", version 1 as released. Beside mmdet's DINO:
-    the neck (:class:`RTDETRHybridEncoder`) is the encoder; a query starts as the token that it was selected from; the
-    decoder is :class:`RTDETRTransformerDecoder`, the head :class:`RTDETRHead`.
+    Differences from mmdet's DINO: the neck (:class:`RTDETRHybridEncoder`) is the encoder, queries are initialized
+    with the selected tokens, and decoder and head are :class:`RTDETRTransformerDecoder` and :class:`RTDETRHead`.
 
-    Beside the release, which sees squares without padding: padded images of unequal sizes pass, with padding masked in
-    query selection and decoder, as in mmdet's DETRs; a small image may have fewer tokens than queries were asked for.
+    Differences from the release, which only supports square images without padding: images of different sizes are
+    padded, and query selection and decoder mask the padding as mmdet's DETRs do; small images may have fewer tokens
+    than ``num_queries``.
 
     Args:
-        *args, **kwargs: those of :class:`mmdet.models.DINO`; ``encoder`` and ``positional_encoding`` stay out, and
-            ``num_feature_levels`` is the number of the neck's maps.
+        *args: Arguments of :class:`mmdet.models.DINO`.
+        num_feature_levels: Number of maps of the neck.
+        **kwargs: Arguments of :class:`mmdet.models.DINO`, without ``encoder`` and ``positional_encoding``.
 
     Raises:
-        ValueError: a decoder of other levels or a head of another width; at the first forward another number of maps.
+        ValueError: If number of levels or ``embed_dims`` of neck, decoder and head differ.
     """
-
-    set_inside = ('with_box_refine', 'as_two_stage')
 
     def __init__(self, *args: Any, num_feature_levels: int = 3, **kwargs: Any):
         super().__init__(
             *args, num_feature_levels=num_feature_levels, with_box_refine=True, as_two_stage=True, **kwargs)
-        levels = self.decoder.layers[0].cross_attn.num_levels
-        if levels != num_feature_levels or self.bbox_head.embed_dims != self.embed_dims:
-            raise ValueError(
-                f'RTDETR: num_feature_levels={num_feature_levels} has to be that of the cross attention of the decoder '
-                f'(num_levels={levels}), and embed_dims={self.embed_dims} of the decoder that of bbox_head '
-                f'(embed_dims={self.bbox_head.embed_dims}).')
-        # the release's table has a row for padding, which is never read: padded queries are zeros here
+        decoder_levels = self.decoder.layers[0].cross_attn.num_levels
+        if decoder_levels != num_feature_levels:
+            raise ValueError(f"RTDETR: num_feature_levels must equal num_levels of the decoder's cross attention, got "
+                             f'{num_feature_levels} and {decoder_levels}.')
+        if self.bbox_head.embed_dims != self.embed_dims:
+            raise ValueError(f'RTDETR: embed_dims of decoder and bbox_head must be equal, got {self.embed_dims} and '
+                             f'{self.bbox_head.embed_dims}.')
+        # The release's table has a row for padding that is never used. Padded queries are zeros here.
         self.dn_query_generator.label_embedding = nn.Embedding(
             self.bbox_head.num_classes + 1, self.embed_dims, padding_idx=self.bbox_head.num_classes)
 
@@ -59,6 +59,7 @@ class RTDETR(DINO):
         self.memory_trans_norm = nn.LayerNorm(self.embed_dims)
 
     def init_weights(self) -> None:
+        """Initialize decoder and query selection as the release does."""
         super(DeformableDETR, self).init_weights()
         for parameter in self.decoder.parameters():
             if parameter.dim() > 1:
@@ -68,11 +69,20 @@ class RTDETR(DINO):
                 module.init_weights()
         nn.init.xavier_uniform_(self.memory_trans_fc.weight)
 
-    def pre_transformer(self, mlvl_feats: tuple[Tensor, ...], batch_data_samples: list = None) -> tuple[dict, dict]:
-        """Maps -> tokens, and what the decoder has to know of where they come from."""
+    def pre_transformer(self, mlvl_feats: tuple[Tensor, ...],
+                        batch_data_samples: list | None = None) -> tuple[dict, dict]:
+        """Flatten the neck's maps into tokens.
+
+        Args:
+            mlvl_feats: Maps of the neck.
+            batch_data_samples: Data samples with the sizes of images and batch.
+
+        Returns:
+            Inputs of :meth:`forward_encoder` and of the decoder.
+        """
         if len(mlvl_feats) != len(self.memory_proj):
-            raise ValueError(f'RTDETR: got {len(mlvl_feats)} maps from the neck; num_feature_levels asks for '
-                             f'{len(self.memory_proj)}.')
+            raise ValueError(f'RTDETR: num_feature_levels must equal the number of maps of the neck, got '
+                             f'{len(self.memory_proj)} and {len(mlvl_feats)}.')
         maps = [project(x) for project, x in zip(self.memory_proj, mlvl_feats)]
         shapes = [tuple(x.shape[2:]) for x in maps]
         memory = torch.cat([to_tokens(x) for x in maps], 1)  # (B, tokens, C)
@@ -94,7 +104,7 @@ class RTDETR(DINO):
     @staticmethod
     def padding_masks(like: Tensor, shapes: list[tuple[int, int]],
                       batch_data_samples: list | None) -> list[Tensor] | None:
-        """True where a level's pixel is padding, (B, H, W) a level; None where no image is known to be padded."""
+        """Return a mask (B, H, W) per level, True at padding, or None if no image is padded."""
         if batch_data_samples is None:
             return None
         padded = tuple(batch_data_samples[0].batch_input_shape)
@@ -107,21 +117,21 @@ class RTDETR(DINO):
         return [F.interpolate(mask, size=shape)[:, 0].bool() for shape in shapes]
 
     def forward_encoder(self, **encoder_inputs: Any) -> dict:
-        """The neck was the encoder."""
+        """Return the inputs; the neck is the encoder."""
         return encoder_inputs
 
     def pre_decoder(self, memory: Tensor, memory_mask: Tensor | None, spatial_shapes: list[tuple[int, int]],
-                    batch_data_samples: list = None) -> tuple[dict, dict]:
-        """Select the tokens of the highest score as queries, and put denoising queries before them.
+                    batch_data_samples: list | None = None) -> tuple[dict, dict]:
+        """Select the tokens with the highest scores as queries and prepend denoising queries in training.
 
-        The score learns to be the IoU (:class:`IoUVarifocalLoss`), so it tells of class and place together: this is
+        Scores are trained to be the IoU (:class:`IoUVarifocalLoss`), so they rate class and localization together:
         the paper's uncertainty-minimal query selection (Eq. 2 and 3).
         """
         tokens, proposals = self.gen_encoder_output_proposals(memory, memory_mask, spatial_shapes)
         scores = self.bbox_head.cls_branches[-1](tokens)  # (B, tokens, classes)
         boxes = self.bbox_head.reg_branches[-1](tokens) + proposals
-        number = min(self.num_queries, tokens.shape[1])
-        selected = scores.amax(-1).topk(number, dim=1).indices[..., None]  # (B, queries, 1)
+        num_queries = min(self.num_queries, tokens.shape[1])
+        selected = scores.amax(-1).topk(num_queries, dim=1).indices[..., None]  # (B, queries, 1)
         query, scores, boxes = (x.gather(1, selected.expand(-1, -1, x.shape[2])) for x in (tokens, scores, boxes))
         query, reference, dn_mask = query.detach(), boxes.detach().sigmoid(), None
         head_inputs = {}

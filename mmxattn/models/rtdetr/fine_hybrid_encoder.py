@@ -1,37 +1,37 @@
-"""RT-DETR's hybrid encoder whose top-down fusions are aligned by FINE."""
+"""RT-DETR's hybrid encoder with FINE before its top-down fusions."""
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ...registry import MODELS
-from ..necks.alignment import build_fine
-from .hybrid_encoder import RTDETRHybridEncoder
+from ..necks.alignment import align, build_fine
+from .hybrid_encoder import BaseHybridEncoder
 
 __all__ = ['FINEHybridEncoder']
 
 
 @MODELS.register_module()
-class FINEHybridEncoder(RTDETRHybridEncoder):
+class FINEHybridEncoder(BaseHybridEncoder):
     """RT-DETR's hybrid encoder with FINE before its top-down fusions (FINE's Eq. 3).
 
-    Takes all arguments of :class:`RTDETRHybridEncoder`, and its checkpoints load: what is missing then are the keys of
-    ``fine``. With the default arguments and 256 channels FINE adds 1,054,208 parameters.
+    Takes the arguments of :class:`RTDETRHybridEncoder` except ``align_cfg`` and loads its checkpoints; only the keys of
+    ``fine`` are missing. With 256 channels and the default arguments FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 
-        neck=dict(type='FINEHybridEncoder')  # over a recipe whose neck is an RTDETRHybridEncoder
+        neck=dict(type='FINEHybridEncoder')  # replaces an RTDETRHybridEncoder
 
     Args:
-        *args, **kwargs: the hybrid encoder's own.
-        kernel_sizes: pooling window k of FINE for each fusion, counted from the top. By default (1, 2).
-        fine_cfg: further arguments of :class:`mmxattn.layers.FINE`, the same for all.
-        zero_init: start as the hybrid encoder without FINE.
+        *args: Arguments of :class:`RTDETRHybridEncoder`.
+        kernel_sizes: Pooling window k of FINE for each fusion from the top. Defaults to (1, 2).
+        fine_cfg: Further arguments of :class:`mmxattn.layers.FINE`, shared by all fusions.
+        zero_init: Start as the hybrid encoder without FINE.
+        **kwargs: Arguments of :class:`RTDETRHybridEncoder`.
 
     Raises:
-        ValueError: more ``kernel_sizes`` than fusions, and what the hybrid encoder and FINE refuse.
+        ValueError: If there are more ``kernel_sizes`` than fusions, or encoder or FINE refuse an argument.
     """
-
-    slot = 'fine'
-    set_inside = ('align_cfg', )
 
     def __init__(self,
                  *args: Any,
@@ -40,4 +40,8 @@ class FINEHybridEncoder(RTDETRHybridEncoder):
                  zero_init: bool = False,
                  **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, self.fusion_channels, type(self).__name__)
+        self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, self.fusion_channels)
+
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the FINE module of fusion ``step``."""
+        return align(self.fine, step, low, high, self.upsample)

@@ -1,5 +1,10 @@
-"""RT-DETR's hybrid encoder, as a neck."""
+"""Hybrid encoder of RT-DETR, as a neck (Fig. 4).
+
+Differences from the release: images need not be square; the position embedding follows the map's rows and columns and
+equals the release's on square maps.
+"""
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,103 +14,80 @@ from torch import Tensor, nn
 
 from ...layers.fine import sine_position_embedding
 from ...registry import MODELS
-from ...utils.arguments import arguments_told
 from ...utils.memory_format import to_map, to_tokens
-from ...utils.validation import check_channels, check_levels, check_number, check_whole
+from ...utils.validation import check_maps
 from ..necks.alignment import AlignCfg, align, build_aligners
 from .csp_rep import CSPRepLayer
 from .rep_vgg import ConvNorm, RepVGGBlock
 
-__all__ = ['RTDETRHybridEncoder']
+__all__ = ['BaseHybridEncoder', 'RTDETRHybridEncoder']
 
 
-@MODELS.register_module()
-class RTDETRHybridEncoder(BaseModule):
-    """Self-attention on the coarsest level (AIFI), then fusion down and up the pyramid by convolutions (CCFF).
+class BaseHybridEncoder(BaseModule):
+    """Self-attention on the coarsest level (AIFI), then top-down and bottom-up fusion by convolutions (CCFF).
 
-    Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", Fig. 4. Beside its release: every image size
-    passes; the position embedding follows the rows and columns of the map, which on squares, all that the release
-    sees, gives its numbers.
-
-    Args:
-        in_channels: channels of the backbone's maps, fine to coarse.
-        out_channels: channels C of the maps inside and out.
-        expansion: width inside a fusion block over C: 1 in RT-DETR-R50, 0.5 in R18.
-        num_blocks: RepVGG blocks in a fusion block.
-        encoder: arguments of :class:`mmdet.models.DetrTransformerEncoder`, the self-attention.
-        align_cfg: what aligns the levels before a top-down fusion, see ``alignment.py``. By default nothing does.
-        init_cfg: as mmengine has it.
-
-    Raises:
-        ValueError: fewer than two levels, ``out_channels`` that 4 does not divide or that ``encoder`` does not have,
-            an ``align_cfg`` for more fusions than there are; at the first forward another number of inputs.
+    Calls :meth:`align` before each top-down fusion. The arguments are those of :class:`RTDETRHybridEncoder`.
     """
 
-    slot = 'aligners'  # the attribute that holds them, and so their keys in a checkpoint
-
-    def __init__(self, in_channels: Sequence[int], out_channels: int, encoder: dict, expansion: float = 1.0,
-                 num_blocks: int = 3, align_cfg: AlignCfg = (), init_cfg: dict | None = None):
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 out_channels: int,
+                 encoder: dict,
+                 expansion: float = 1.0,
+                 num_blocks: int = 3,
+                 init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        name = type(self).__name__
-        check_channels(name, in_channels)
-        check_whole(name, out_channels=out_channels, num_blocks=num_blocks)
-        check_number(name, expansion=expansion)
-        levels = len(in_channels)
-        if levels < 2 or out_channels % 4:
-            raise ValueError(f'{name}: in_channels={list(in_channels)} has to name two levels or more, and '
-                             f'out_channels={out_channels} a multiple of 4.')
-        if not isinstance(encoder, dict):
-            raise TypeError(f'{name}: encoder={encoder!r} is no dict; give one of the arguments of '
-                            "mmdet's DetrTransformerEncoder.")
-        with arguments_told(DetrTransformerEncoder, (), encoder):
-            self.encoder = DetrTransformerEncoder(**encoder)
+        if out_channels % 4:
+            raise ValueError(f'{type(self).__name__}: out_channels must be a multiple of 4, got {out_channels}.')
+        self.encoder = DetrTransformerEncoder(**encoder)
         if self.encoder.embed_dims != out_channels:
-            raise ValueError(f'{name}: out_channels={out_channels}, but the encoder has '
-                             f'embed_dims={self.encoder.embed_dims}; give both the same.')
-
-        def fusions() -> nn.ModuleList:
-            return nn.ModuleList(
-                CSPRepLayer(2 * out_channels, out_channels, num_blocks, expansion) for _ in range(levels - 1))
-
+            raise ValueError(f'{type(self).__name__}: embed_dims of encoder must equal out_channels, got '
+                             f'{self.encoder.embed_dims} and {out_channels}.')
         self.in_channels = list(in_channels)
+        num_fusions = len(self.in_channels) - 1
+        self.fusion_channels = [(out_channels, out_channels)] * num_fusions  # (low, high)
         self.input_proj = nn.ModuleList(ConvNorm(channels, out_channels) for channels in in_channels)
         self.lateral_convs = nn.ModuleList(
-            ConvNorm(out_channels, out_channels, act=nn.SiLU) for _ in range(levels - 1))
-        self.fpn_blocks = fusions()
+            ConvNorm(out_channels, out_channels, act=nn.SiLU) for _ in range(num_fusions))
+        self.fpn_blocks = nn.ModuleList(
+            CSPRepLayer(2 * out_channels, out_channels, num_blocks, expansion) for _ in range(num_fusions))
         self.downsample_convs = nn.ModuleList(
-            ConvNorm(out_channels, out_channels, 3, 2, act=nn.SiLU) for _ in range(levels - 1))
-        self.pan_blocks = fusions()
-        self.fusion_channels = [(out_channels, out_channels)] * (levels - 1)
-        setattr(self, self.slot, build_aligners(align_cfg, self.fusion_channels, name))
+            ConvNorm(out_channels, out_channels, 3, 2, act=nn.SiLU) for _ in range(num_fusions))
+        self.pan_blocks = nn.ModuleList(
+            CSPRepLayer(2 * out_channels, out_channels, num_blocks, expansion) for _ in range(num_fusions))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps of the backbone, fine to coarse, -> as many maps of ``out_channels``, fine to coarse."""
-        check_levels(self, inputs, self.in_channels)
+        """Encode and fuse the backbone's maps, fine to coarse, into as many maps with ``out_channels`` channels."""
+        check_maps(self, inputs, self.in_channels)
         maps = self.project(inputs)
         maps[-1] = self.attend(maps[-1])
         return self.bottom_up(self.top_down(maps))
 
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two maps to concatenate in fusion ``step``, counted from the top, both of the low map's size."""
+        raise NotImplementedError
+
     def project(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The backbone's maps at the width of the neck."""
+        """Project the backbone's maps to ``out_channels``."""
         return [project(x) for project, x in zip(self.input_proj, inputs)]
 
     def attend(self, x: Tensor) -> Tensor:
-        """Self-attention between all pixels of a map (AIFI): (B, C, H, W) -> (B, C, H, W)."""
+        """Apply self-attention between all pixels (AIFI): (B, C, H, W) -> (B, C, H, W)."""
         position = sine_position_embedding(x.shape[2], x.shape[3], x.shape[1], like=x)
         tokens = self.encoder(to_tokens(x), query_pos=position, key_padding_mask=None)  # (B, H*W, C)
         return to_map(tokens, x.shape[2:])
 
     def top_down(self, maps: list[Tensor]) -> list[Tensor]:
-        """Fuse each level with the one above, from the top; of the upper one goes on what its 1x1 convolution gives."""
+        """Fuse each level with the one above. The 1x1 convolution of a level also feeds its bottom-up fusion."""
         fused = [maps[-1]]
         for step, (lateral, fuse) in enumerate(zip(self.lateral_convs, self.fpn_blocks)):
             fused[0] = lateral(fused[0])
-            low, high = align(getattr(self, self.slot), step, maps[-2 - step], fused[0], self.upsample)
+            low, high = self.align(step, maps[-2 - step], fused[0])
             fused.insert(0, fuse(torch.cat((high, low), 1)))
         return fused
 
     def bottom_up(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
-        """Fuse each level with the one below, from the bottom."""
+        """Fuse each level with the one below."""
         outs = [maps[0]]
         for downsample, fuse, x in zip(self.downsample_convs, self.pan_blocks, maps[1:]):
             outs.append(fuse(torch.cat((downsample(outs[-1]), x), 1)))
@@ -113,11 +95,38 @@ class RTDETRHybridEncoder(BaseModule):
 
     @staticmethod
     def upsample(high: Tensor, low: Tensor) -> Tensor:
-        """The high map on the low map's grid, by nearest neighbours."""
+        """Upsample the high map to the low map's size, nearest neighbor."""
         return F.interpolate(high, size=low.shape[2:], mode='nearest')
 
     def merge(self) -> None:
-        """Make each RepVGG block the one convolution that it is in eval mode. For good: training needs a new model."""
+        """Merge the branches of all RepVGG blocks for inference. This cannot be undone."""
         for module in self.modules():
             if isinstance(module, RepVGGBlock):
                 module.merge()
+
+
+@MODELS.register_module()
+class RTDETRHybridEncoder(BaseHybridEncoder):
+    """RT-DETR's hybrid encoder, optionally with aligners before its top-down fusions.
+
+    Args:
+        in_channels: Channels of the backbone's maps, fine to coarse.
+        out_channels: Channels of the neck, a multiple of 4.
+        encoder: Arguments of :class:`mmdet.models.DetrTransformerEncoder`.
+        expansion: Hidden channels of a fusion block over ``out_channels``: 1 in RT-DETR-R50, 0.5 in R18.
+        num_blocks: Number of RepVGG blocks in a fusion block.
+        align_cfg: Aligners, see :mod:`mmxattn.models.necks.alignment`. None by default.
+        init_cfg: Initialization config of mmengine.
+
+    Raises:
+        ValueError: If ``out_channels`` is not a multiple of 4 or differs from the encoder's ``embed_dims``, or if
+            ``align_cfg`` has more entries than there are fusions.
+    """
+
+    def __init__(self, *args: Any, align_cfg: AlignCfg = (), **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.aligners = build_aligners(align_cfg, self.fusion_channels)
+
+    def align(self, step: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the aligner of fusion ``step``."""
+        return align(self.aligners, step, low, high, self.upsample)

@@ -1,10 +1,9 @@
-"""RepVGG's block: two convolutions side by side in training, one convolution afterwards.
+"""RepVGG block: two convolutions in training, one convolution in inference.
 
-Papers: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again"; without its identity branch, and with SiLU, in
-RT-DETR (Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", Fig. 4).
+Paper: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again".
 
-Beside the papers: the sum of the two branches is exact in real numbers; in float32 the merged block differs from the
-two branches by rounding only. Parameters keep the names of RT-DETR's release (conv1, conv2, each with conv and norm).
+Differences from the paper: no identity branch, and SiLU, as in RT-DETR (Fig. 4). Parameters have the names of RT-DETR's
+release.
 """
 from collections.abc import Callable
 from typing import cast
@@ -17,14 +16,17 @@ __all__ = ['ConvNorm', 'RepVGGBlock']
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, BatchNorm, activation: (B, C_in, H, W) -> (B, C_out, ceil(H/s), ceil(W/s)).
+    """Convolution without bias, BatchNorm, activation.
 
     Args:
-        in_channels: C_in.
-        out_channels: C_out.
-        kernel_size: odd; the padding keeps the size.
-        stride: s.
-        act: class of the activation; None for none.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Odd kernel size; padded to keep the size.
+        stride: Stride s.
+        act: Class of the activation, None for none.
+
+    Shape:
+        (B, in_channels, H, W) -> (B, out_channels, ceil(H / s), ceil(W / s)).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1,
@@ -38,18 +40,21 @@ class ConvNorm(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
     def merged(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that convolution and norm, with its running statistics, are."""
+        """Return weight and bias of the convolution with the norm folded into it."""
         mean, variance = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
-        scale = self.norm.weight / (variance + self.norm.eps).sqrt()  # (C_out, )
+        scale = self.norm.weight / (variance + self.norm.eps).sqrt()  # (C_out,)
         return self.conv.weight * scale.view(-1, 1, 1, 1), self.norm.bias - mean * scale
 
 
 class RepVGGBlock(nn.Module):
-    """act(BN(Conv3x3(x)) + BN(Conv1x1(x))): (B, C, H, W) -> (B, C, H, W).
+    """Compute act(BN(Conv3x3(x)) + BN(Conv1x1(x))).
 
     Args:
-        channels: C.
-        act: class of the activation.
+        channels: Number of channels C.
+        act: Class of the activation.
+
+    Shape:
+        (B, C, H, W) -> (B, C, H, W).
     """
 
     def __init__(self, channels: int, act: Callable[[], nn.Module] = nn.SiLU):
@@ -59,21 +64,18 @@ class RepVGGBlock(nn.Module):
         self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.branches(x))
-
-    def branches(self, x: Tensor) -> Tensor:
         if isinstance(self.conv1, nn.Conv2d):  # merged
-            return self.conv1(x)
-        return self.conv1(x) + self.conv2(x)
+            return self.act(self.conv1(x))
+        return self.act(self.conv1(x) + self.conv2(x))
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Replace both branches by the one 3x3 convolution that they are in eval mode. For good: to train, rebuild."""
+        """Merge both branches into one 3x3 convolution for inference. This cannot be undone."""
         if isinstance(self.conv1, nn.Conv2d) or isinstance(self.conv2, nn.Identity):
             return
         weight, bias = self.conv1.merged()
-        pointwise, more = self.conv2.merged()
+        weight_1x1, bias_1x1 = self.conv2.merged()
         conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1).to(weight)
-        weight = weight + F.pad(pointwise, (1, 1, 1, 1))  # a 1x1 kernel is the centre of a 3x3 one
-        conv.load_state_dict(dict(weight=weight, bias=bias + more))
+        weight = weight + F.pad(weight_1x1, (1, 1, 1, 1))
+        conv.load_state_dict(dict(weight=weight, bias=bias + bias_1x1))
         self.conv1, self.conv2 = conv, nn.Identity()

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 
-__all__ = ['ResNetVD']
+__all__ = ['ResNetVD', 'convert_backbone']
 
-# The names of RT-DETR's release, and of the ImageNet weights beside it, as ours.
+# Names in RT-DETR's release and its ImageNet weights -> names in mmdet's ResNet.
 RELEASED_NAMES = (
     (r'^conv1\.conv1_(\d)\.conv\.', lambda m: f'stem.{3 * int(m[1]) - 3}.'),
     (r'^conv1\.conv1_(\d)\.norm\.', lambda m: f'stem.{3 * int(m[1]) - 2}.'),
@@ -22,8 +22,8 @@ RELEASED_NAMES = (
 )
 
 
-def from_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A backbone's state dict under the names of RT-DETR's release -> under those of mmdet's ResNet."""
+def convert_backbone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the keys of a released backbone to those of :class:`ResNetVD`."""
     renamed = {}
     for name, tensor in state_dict.items():
         for pattern, replacement in RELEASED_NAMES:
@@ -34,37 +34,34 @@ def from_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @MODELS.register_module()
 class ResNetVD(ResNetV1d):
-    """mmdet's ResNetV1d with a projected shortcut in the first block of every stage.
+    """mmdet's ResNetV1d with a projection shortcut in the first block of every stage.
 
-    The two differ in stage 1 of ResNet-18 and 34 only, where mmdet's shortcut is the identity. A state dict under the
-    names of RT-DETR's release (its ImageNet weights, say, as ``init_cfg``'s checkpoint) loads as it is.
-
-    Paper: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection"; the projection, of 4,224 parameters, is the
-    release's, and RT-DETR-R18's published count has it.
+    They differ in stage 1 of ResNet-18 and 34, where mmdet uses an identity shortcut. The release and the published
+    parameter count of RT-DETR-R18 include the projection (4,224 parameters). Weights with the names of RT-DETR's
+    release, such as its ImageNet weights in ``init_cfg``, load directly.
 
     Args:
-        **kwargs: those of :class:`mmdet.models.ResNetV1d`.
+        **kwargs: Arguments of :class:`mmdet.models.ResNetV1d`.
     """
-
-    set_inside = ('deep_stem', 'avg_down')
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._register_load_state_dict_pre_hook(self._rename_released)
 
     def make_res_layer(self, **kwargs: Any) -> nn.Module:
+        """Build a stage whose first block has a projection shortcut."""
         stage = super().make_res_layer(**kwargs)
         if stage[0].downsample is None:
-            width = kwargs['planes'] * kwargs['block'].expansion
+            channels = kwargs['planes'] * kwargs['block'].expansion
             stage[0].downsample = nn.Sequential(
-                nn.Identity(),  # where other stages pool
-                build_conv_layer(kwargs['conv_cfg'], kwargs['inplanes'], width, kernel_size=1, bias=False),
-                build_norm_layer(kwargs['norm_cfg'], width)[1])
+                nn.Identity(),  # average pooling in the other stages
+                build_conv_layer(kwargs['conv_cfg'], kwargs['inplanes'], channels, kernel_size=1, bias=False),
+                build_norm_layer(kwargs['norm_cfg'], channels)[1])
         return stage
 
     @staticmethod
     def _rename_released(state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         if f'{prefix}conv1.conv1_1.conv.weight' not in state_dict:
             return
-        own = {name[len(prefix):]: state_dict.pop(name) for name in list(state_dict) if name.startswith(prefix)}
-        state_dict.update({prefix + name: tensor for name, tensor in from_released(own).items()})
+        released = {name[len(prefix):]: state_dict.pop(name) for name in list(state_dict) if name.startswith(prefix)}
+        state_dict.update({prefix + name: tensor for name, tensor in convert_backbone(released).items()})

@@ -1,1 +1,1 @@
-"""Segmentors of mmseg, for heads that need more than the backbone's maps."""
+"""Segmentors."""

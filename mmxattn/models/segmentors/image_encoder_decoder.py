@@ -1,4 +1,4 @@
-"""A segmentor whose decode head sees the image."""
+"""Segmentor that passes the image to its decode heads."""
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
@@ -9,15 +9,15 @@ __all__ = ['ImageEncoderDecoder']
 
 @MODELS.register_module()
 class ImageEncoderDecoder(EncoderDecoder):
-    """mmseg's EncoderDecoder that hands its heads the preprocessed image behind the maps, for AFMASegformerHead.
+    """mmseg's EncoderDecoder that appends the preprocessed image to the maps, for :class:`AFMASegformerHead`.
 
-    Heads that pick their maps by a positive ``in_index`` do not notice.
+    Heads that select maps by a non-negative ``in_index`` work unchanged.
 
     .. code-block:: python
 
-        model = dict(type='ImageEncoderDecoder', decode_head=dict(type='AFMASegformerHead'))  # over a SegFormer recipe
+        model = dict(type='ImageEncoderDecoder', decode_head=dict(type='AFMASegformerHead'))  # in a SegFormer recipe
     """
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Images (B, 3, H, W) -> the maps, fine to coarse, and the images."""
+        """Return the maps, fine to coarse, and the image (B, 3, H, W)."""
         return (*super().extract_feat(inputs), inputs)

@@ -13,8 +13,8 @@ def pyramid(channels, sizes):
     return [torch.randn(2, c, *size, dtype=torch.double) for c, size in zip(channels, sizes)]
 
 
-def literal(layer, maps):
-    """Level by level and channel by channel: one vector of all averages, two products, a gate for each channel."""
+def reference(layer, maps):
+    """Level by level and channel by channel."""
     maps = [torch.einsum('dc,bchw->bdhw', conv.weight[:, :, 0, 0], x) + conv.bias.view(-1, 1, 1)
             for conv, x in zip(layer.lateral, maps)]
     width = maps[0].shape[1]
@@ -31,22 +31,22 @@ def literal(layer, maps):
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4), st.sampled_from([1, 3, 8]))
 @settings(max_examples=20, deadline=None)
-def test_agrees_with_the_literal_form(sizes, ratio):
+def test_agrees_with_reference(sizes, ratio):
     channels = [3 * (i + 1) for i in range(len(sizes))]
     layer = CFAM(channels, channels=8, ratio=ratio).double()
     maps = pyramid(channels, sizes)
-    for x, y in zip(layer(maps), literal(layer, maps)):
+    for x, y in zip(layer(maps), reference(layer, maps)):
         assert torch.allclose(x, y, atol=1e-12)
 
 
-def test_what_one_level_sees_reaches_the_others():
+def test_levels_affect_each_other():
     layer = CFAM([4, 6], channels=8, ratio=2).double()
     maps = pyramid([4, 6], [(5, 4), (3, 2)])
     assert not torch.allclose(layer([maps[0] + 1, maps[1]])[1], layer(maps)[1])
 
 
-def test_parameters_are_those_that_the_papers_count_asks_for():
-    """Six 1x1 convolutions to 256 channels, and a squeeze and excitation of 1536 channels."""
+def test_parameters_match_the_published_count():
+    """Six 1x1 convolutions to 256 channels, and squeeze and excitation of 1536 channels."""
     convolutions = sum(c * 256 + 256 for c in SSD300)
     assert sum(p.numel() for p in CFAM(SSD300).parameters()) == convolutions + 2 * 1536 * 96 + 1536 + 96
 
@@ -60,15 +60,9 @@ def test_gradients():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(in_channels=[]), 'in_channels is empty'),
-    (dict(in_channels=[4, 4], channels=8, ratio=17), 'ratio=17 must be between 1 and 16'),
-    (dict(in_channels=[4, 4], ratio=0), 'ratio=0'),
+    (dict(in_channels=[4, 4], channels=8, ratio=17), 'ratio must be between 1 and 16, .* got 17'),
+    (dict(in_channels=[4, 4], ratio=0), 'got 0'),
 ])
-def test_wrong_arguments_are_named(arguments, message):
+def test_invalid_ratio_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         CFAM(**arguments)
-
-
-def test_wrong_levels_are_named():
-    with pytest.raises(ValueError, match=r'got 1 levels of channels \(4,\)'):
-        CFAM([4, 6], channels=8)(pyramid([4], [(3, 3)]))

@@ -1,8 +1,8 @@
-"""FINE's baselines of Table 2, each against its text written out pixel by pixel."""
+"""The baselines in FINE's Table 2 against pixel-by-pixel references."""
 import pytest
 import torch
 import torch.nn.functional as F
-from deform_oracle import LiteralDeformConv
+from deform_oracle import ReferenceDeformConv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -15,11 +15,11 @@ def maps(channels, low, high, dtype=torch.double):
     return torch.randn(2, channels, *low, dtype=dtype), torch.randn(2, channels, *high, dtype=dtype)
 
 
-def literal_fapn(channels, high_channels=None, **more):
-    return FaPNAlignment(channels, high_channels, deform_conv=LiteralDeformConv, **more)
+def fapn(channels, high_channels=None, **more):
+    return FaPNAlignment(channels, high_channels, deform_conv=ReferenceDeformConv, **more)
 
 
-def test_sni_divides_by_how_often_a_pixel_was_repeated():
+def test_sni_divides_by_the_number_of_repetitions():
     low, high = maps(3, (6, 8), (3, 4))
     same, soft = SNI(3)(low, high)
     assert same is low
@@ -27,7 +27,7 @@ def test_sni_divides_by_how_often_a_pixel_was_repeated():
     assert not list(SNI(3).parameters())
 
 
-def test_feature_selection_as_printed():
+def test_feature_selection_agrees_with_reference():
     layer = FeatureSelection(6, 4).double()
     x, _ = maps(6, (5, 7), (1, 1))
     z = x.flatten(2).mean(2)
@@ -37,22 +37,22 @@ def test_feature_selection_as_printed():
 
 
 @pytest.mark.parametrize('groups', [1, 2])
-def test_fapn_starts_as_half_a_plain_convolution(groups):
-    """Offsets of zero and masks of sigmoid(0)."""
-    layer = literal_fapn(4, deform_groups=groups, select=False).double()
+def test_fapn_starts_as_half_of_a_plain_convolution(groups):
+    """Offsets are zero and masks sigmoid(0)."""
+    layer = fapn(4, deform_groups=groups, select=False).double()
     low, high = maps(4, (9, 7), (5, 4))
-    same, bent = layer(low, high)
+    same, aligned = layer(low, high)
     up = F.interpolate(high, size=(9, 7), mode='bilinear')
     plain = F.conv2d(up, layer.align.weight, padding=1) / 2 + layer.align.bias.view(1, -1, 1, 1)
-    assert same is low and torch.allclose(bent, plain)
+    assert same is low and torch.allclose(aligned, plain)
 
 
 @pytest.mark.parametrize('axis', [0, 1])
-def test_fapn_bends_the_high_map_by_its_offsets(axis):
-    """With an offset of one pixel in one axis everywhere, the plain convolution of the map moved by one."""
-    layer = literal_fapn(4, select=False).double()
+def test_fapn_shifts_the_high_map_by_the_offsets(axis):
+    """A constant offset of one pixel is a plain convolution of the map shifted by one."""
+    layer = fapn(4, select=False).double()
     nn.init.constant_(layer.offsets.bias[9 * axis:9 * (axis + 1)], 1)
-    nn.init.constant_(layer.offsets.bias[18:], 100)  # masks of one
+    nn.init.constant_(layer.offsets.bias[18:], 100)  # masks of 1
     low, high = maps(4, (8, 8), (4, 4))
     up = F.interpolate(high, size=(8, 8), mode='bilinear')
     moved = F.conv2d(up, layer.align.weight, layer.align.bias, padding=1).narrow(2 + axis, 1, 7)
@@ -60,8 +60,8 @@ def test_fapn_bends_the_high_map_by_its_offsets(axis):
     assert torch.allclose(inner[:, :, :6, :6], moved[:, :, :6, :6])
 
 
-def test_adafpn_samples_and_weighs_as_printed():
-    """Pixel by pixel: nine bilinear samples at predicted places, weighted; then two weights for the two maps."""
+def test_adafpn_agrees_with_reference():
+    """Nine weighted bilinear samples per pixel, then the weights of the two maps."""
     layer = AdaFPNAlignment(2).double()
     torch.manual_seed(1)
     nn.init.normal_(layer.upsampling.predict.weight, std=0.3)
@@ -83,7 +83,7 @@ def test_adafpn_samples_and_weighs_as_printed():
 
 
 def bilinear(x, row, column):
-    """Of (C, H, W) at one place, the border repeated."""
+    """Sample (C, H, W) at one point with border padding."""
     row, column = row.clamp(0, x.shape[1] - 1), column.clamp(0, x.shape[2] - 1)
     out = 0
     for i in {int(row), min(int(row) + 1, x.shape[1] - 1)}:
@@ -92,7 +92,7 @@ def bilinear(x, row, column):
     return out
 
 
-def test_mgc_collects_and_distributes_as_written():
+def test_mgc_agrees_with_reference():
     torch.manual_seed(0)
     sizes, in_channels, channels = [(6, 5), (3, 3), (2, 1)], [3, 6, 8], 4
     layer = MGC(in_channels, channels).double()
@@ -112,10 +112,10 @@ def test_mgc_collects_and_distributes_as_written():
         assert torch.allclose(found, x + layer.out[i](taken[None]))
 
 
-@given(st.sampled_from([SNI, AdaFPNAlignment, literal_fapn]), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9),
+@given(st.sampled_from([SNI, AdaFPNAlignment, fapn]), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9),
        st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
-def test_any_size_passes_and_every_parameter_learns(kind, height, width, more_rows, more_columns):
+def test_all_sizes_work_and_parameters_get_gradients(kind, height, width, more_rows, more_columns):
     low, high = maps(4, (height + more_rows, width + more_columns), (height, width), torch.float)
     layer = kind(4)
     low.requires_grad_()
@@ -125,7 +125,7 @@ def test_any_size_passes_and_every_parameter_learns(kind, height, width, more_ro
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.parametrize('kind, count', [(AdaFPNAlignment, 1_304_861), (literal_fapn, 915_227)])
+@pytest.mark.parametrize('kind, count', [(AdaFPNAlignment, 1_304_861), (fapn, 915_227)])
 def test_parameters_at_256_channels(kind, count):
     assert sum(p.numel() for p in kind(256).parameters()) == count
 
@@ -136,12 +136,12 @@ def test_parameters_of_mgc():
     assert sum(p.numel() for p in MGC([256] * 3, 256).parameters()) == 921_088
 
 
-@pytest.mark.parametrize('kind', [AdaFPNAlignment, literal_fapn])
-def test_unequal_channels_are_named(kind):
-    with pytest.raises(ValueError, match='channels=16, high_channels=32'):
+@pytest.mark.parametrize('kind', [AdaFPNAlignment, fapn])
+def test_unequal_channels_are_refused(kind):
+    with pytest.raises(ValueError, match='high_channels must equal channels, got 32 and 16'):
         kind(16, 32)
 
 
-def test_mgc_names_missing_levels():
-    with pytest.raises(ValueError, match='got 1 maps of the backbone and 2 levels'):
+def test_mgc_refuses_missing_levels():
+    with pytest.raises(ValueError, match='MGC: expected 2 maps'):
         MGC([4, 4], 4)([torch.randn(1, 4, 2, 2)], [torch.randn(1, 4, 2, 2)] * 2)

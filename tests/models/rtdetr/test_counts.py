@@ -1,4 +1,4 @@
-"""Parameters and operations of RT-DETR, with FINE and without, against what is published."""
+"""Parameters and operations of RT-DETR with and without FINE against the published counts."""
 import math
 import warnings
 from collections import Counter
@@ -14,7 +14,7 @@ import recipes
 import rtdetr
 from mmxattn.profiling.complexity import count_macs
 
-# recipe: published parameters (M) and operations (G, two a multiply-add), ours exactly: parameters, multiply-adds
+# recipe: published parameters (M) and operations (G, two per multiply-add), our parameters and multiply-adds
 PUBLISHED = {
     'rtdetr_r18vd_8xb2-72e_coco': (20.2, 61.7, 20_184_464, 30_743_859_200),
     'rtdetr_r18vd_fine_8xb2-72e_coco': (21.2, 62.9, 21_238_672, 31_327_129_600),
@@ -42,8 +42,8 @@ def test_parameters(recipe):
     assert round(parameters / 1e6, 1) == published
 
 
-def test_what_trains_is_all_but_the_frozen_stem_and_norms(recipe):
-    """The release's log of R50 says 42,862,860."""
+def test_all_but_frozen_stem_and_norms_is_trainable(recipe):
+    """The release logs 42,862,860 for R50."""
     model, *_, parameters, _ = recipe
     backbone = model.backbone
     frozen = []
@@ -56,12 +56,12 @@ def test_what_trains_is_all_but_the_frozen_stem_and_norms(recipe):
 
 
 def test_multiply_adds(recipe):
-    """Of convolutions, linear layers, matrix products and attention."""
+    """Convolutions, linear layers, matrix products and attention."""
     model, *_, macs = recipe
     assert count_macs(lambda: forward(model)) == macs
 
 
-# what stands in the neck of RT-DETR-R18 instead: published parameters (M) and operations (G) that it adds, ours exactly
+# variant of the neck in RT-DETR-R18: published additional parameters (M) and operations (G), ours
 VARIANTS = {
     'ablations/rtdetr_r18vd_fine-vanilla_8xb2-12e_coco': (1.0, 18.0, 1_054_208, 8_978_432_000),
     'ablations/rtdetr_r18vd_fine-window_8xb2-12e_coco': (1.0, 8.9, 1_054_208, 4_415_580_160),
@@ -86,8 +86,8 @@ def neck_cost(name, merge=False):
 
 
 @pytest.mark.parametrize('name', VARIANTS)
-def test_what_a_variant_adds(name):
-    """Within a fifth of what is published (Tables 2 and 3); the deformable convolution of FaPN has no counting rule."""
+def test_additional_cost_of_a_variant(name):
+    """Within 20% of the published counts (Tables 2 and 3). FaPN's deformable convolution is not counted."""
     published_parameters, published, parameters, macs = VARIANTS[name]
     stock, ours = neck_cost('rtdetr_r18vd_8xb2-12e_coco'), neck_cost(name)
     assert (ours[0] - stock[0], ours[1] - stock[1]) == (parameters, macs)
@@ -95,8 +95,8 @@ def test_what_a_variant_adds(name):
     assert published is None or 2 * macs / 1e9 == pytest.approx(published, rel=0.2)
 
 
-def test_what_merged_blocks_save():
-    """The 1x1 kernels of 12 RepVGG blocks and three of four vectors each: RT-DETR-R18 has 19,983,248 then."""
+def test_savings_of_merged_blocks():
+    """Each of 12 RepVGG blocks loses the 1x1 kernel and three of four vectors: 19,983,248 remain in RT-DETR-R18."""
     stock, merged = (neck_cost('rtdetr_r18vd_8xb2-72e_coco', merge) for merge in (False, True))
     assert stock[0] - merged[0] == 12 * (128 * 128 + 3 * 128) == 20_184_464 - 19_983_248
     assert stock[1] - merged[1] == 3 * 128 * 128 * (80**2 + 2 * 40**2 + 20**2)
@@ -116,11 +116,11 @@ def attention_macs(inputs, outputs):
     return Counter(attention=math.prod(query[:-2]) * query[-2] * key[-2] * (query[-1] + value[-1]))
 
 
-def test_operations_as_published(recipe):
-    """The paper's figures are those of fvcore's rules, which are mmengine's, each counted twice.
+def test_operations_match_the_published_count(recipe):
+    """The paper counts two operations per multiply-add of fvcore's (and mmengine's) rules.
 
-    They also count norms (the frozen ones of R50, which the release writes as products and sums, excepted),
-    upsampling and the sampling of deformable attention, and leave out half of what its plain attention multiplies.
+    These include norms (except the frozen ones of R50, which the release computes as products and sums), upsampling and
+    the sampling of deformable attention, and omit half of the products of its plain attention.
     """
     model, _, published, *_ = recipe
     with warnings.catch_warnings():

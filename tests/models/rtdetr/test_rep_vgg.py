@@ -8,8 +8,8 @@ from torch import nn
 from mmxattn.models.rtdetr.rep_vgg import ConvNorm, RepVGGBlock
 
 
-def stirred(module):
-    """The module in eval mode and double precision, its norms as training might leave them."""
+def randomize(module):
+    """Set random norms, eval mode and double precision."""
     torch.manual_seed(0)
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -21,12 +21,12 @@ def stirred(module):
 
 
 def batch_norm(x, norm):
-    """BatchNorm of evaluation, spelt out."""
+    """BatchNorm in eval mode."""
     mean, var, weight, bias = (v.view(-1, 1, 1) for v in (norm.running_mean, norm.running_var, norm.weight, norm.bias))
     return (x - mean) / (var + norm.eps).sqrt() * weight + bias
 
 
-def literal(block, x):
+def reference(block, x):
     x3 = batch_norm(F.conv2d(x, block.conv1.conv.weight, padding=1), block.conv1.norm)
     x1 = batch_norm(F.conv2d(x, block.conv2.conv.weight), block.conv2.norm)
     x = x3 + x1
@@ -35,10 +35,10 @@ def literal(block, x):
 
 @given(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9))
 @settings(max_examples=20, deadline=None)
-def test_is_two_convolutions_and_merges_into_one(channels, height, width):
-    block = stirred(RepVGGBlock(channels))
+def test_agrees_with_reference_before_and_after_merging(channels, height, width):
+    block = randomize(RepVGGBlock(channels))
     x = torch.randn(2, channels, height, width, dtype=torch.double)
-    expected = literal(block, x)
+    expected = reference(block, x)
     assert torch.allclose(block(x), expected, rtol=1e-10, atol=1e-10)
     block.merge()
     assert isinstance(block.conv1, nn.Conv2d) and isinstance(block.conv2, nn.Identity)
@@ -47,7 +47,7 @@ def test_is_two_convolutions_and_merges_into_one(channels, height, width):
     assert torch.allclose(block(x), expected, rtol=1e-10, atol=1e-10)
 
 
-def test_a_merged_block_has_one_kernel_and_one_bias():
+def test_merged_block_has_one_kernel_and_bias():
     block = RepVGGBlock(16)
     assert sum(p.numel() for p in block.parameters()) == 16 * 16 * 10 + 4 * 16
     block.merge()
@@ -55,8 +55,8 @@ def test_a_merged_block_has_one_kernel_and_one_bias():
 
 
 @pytest.mark.parametrize('kernel, stride', [(1, 1), (3, 1), (3, 2)])
-def test_a_convolution_and_its_norm_are_one_convolution(kernel, stride):
-    layer = stirred(ConvNorm(3, 5, kernel, stride, act=nn.SiLU))
+def test_norm_is_folded_into_the_convolution(kernel, stride):
+    layer = randomize(ConvNorm(3, 5, kernel, stride, act=nn.SiLU))
     x = torch.randn(2, 3, 7, 10, dtype=torch.double)
     weight, bias = layer.merged()
     merged = F.silu(F.conv2d(x, weight, bias, stride, kernel // 2))
@@ -64,7 +64,7 @@ def test_a_convolution_and_its_norm_are_one_convolution(kernel, stride):
     assert merged.shape[2:] == (-(-7 // stride), -(-10 // stride))
 
 
-def test_every_parameter_learns():
+def test_every_parameter_gets_a_gradient():
     block = RepVGGBlock(4)
     (block(torch.randn(2, 4, 5, 5)) * torch.randn(2, 4, 5, 5)).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in block.parameters())

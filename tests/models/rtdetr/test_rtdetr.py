@@ -9,40 +9,40 @@ from mmengine.structures import InstanceData
 import oracles
 import recipes
 import rtdetr
-from mmxattn.models.rtdetr.released import from_released
+from mmxattn.models.rtdetr.released_weights import convert_state_dict
 
 SIZES = [(97, 131), (75, 160)]
 
 
 @pytest.fixture(scope='module')
 def reference():
-    """Another implementation's parameters, input, outputs and losses: see tests/data/README.md."""
+    """Parameters, input, outputs and losses of another implementation, see tests/data/README.md."""
     return {key: torch.from_numpy(value) for key, value in np.load(oracles.DATA / 'rtdetr_small.npz').items()}
 
 
 @pytest.fixture(scope='module')
-def agreeing(reference):
-    """Ours with the reference's parameters, in eval mode."""
+def reference_model(reference):
+    """Our model with the reference's parameters in eval mode."""
     model = recipes.build(rtdetr.small())
     released = {key[6:]: value for key, value in reference.items() if key.startswith('param.')}
-    missing, unexpected = model.load_state_dict(from_released(released), strict=False)
+    missing, unexpected = model.load_state_dict(convert_state_dict(released), strict=False)
     assert not unexpected and all(name.endswith('num_batches_tracked') for name in missing)
     model.train(False)
     return model
 
 
-def test_agrees_with_another_implementation(agreeing, reference):
+def test_agrees_with_another_implementation(reference_model, reference):
     x = reference['x0']
     with torch.no_grad():
-        scores, boxes = agreeing(x, [rtdetr.sample(tuple(x.shape[2:]))] * 2, mode='tensor')
+        scores, boxes = reference_model(x, [rtdetr.sample(tuple(x.shape[2:]))] * 2, mode='tensor')
     assert scores.shape == (1, 2, 12, 5) and boxes.shape == (1, 2, 12, 4)
     assert torch.allclose(scores[0], reference['logits'], atol=1e-5)
     assert torch.allclose(boxes[0], reference['boxes'], atol=1e-5)
 
 
-def test_losses_agree_with_another_implementations(agreeing, reference):
-    """Classification, L1 and GIoU of each decoder layer and of the selected tokens, without denoising queries."""
-    x, head = reference['x0'], agreeing.bbox_head
+def test_losses_agree_with_another_implementation(reference_model, reference):
+    """Classification, L1 and GIoU losses of each decoder layer and of the selected tokens, without denoising."""
+    x, head = reference['x0'], reference_model.bbox_head
     height, width = x.shape[2:]
     objects = [InstanceData(
         labels=reference[f'labels{i}'],
@@ -50,16 +50,16 @@ def test_losses_agree_with_another_implementations(agreeing, reference):
         for i in (0, 1)]
     samples = [rtdetr.sample((height, width), labels=o.labels, boxes=o.bboxes) for o in objects]
     metas = [sample.metainfo for sample in samples]
-    head.train()  # scores of all layers; it has no layer that behaves otherwise
+    head.train()  # returns the scores of all layers
     with torch.no_grad():
-        scores, boxes = agreeing(x, samples, mode='tensor')
+        scores, boxes = reference_model(x, samples, mode='tensor')
         layers = [head.loss_by_feat_single(s, b, objects, metas) for s, b in zip(scores, boxes)]
-        agreeing.training = True  # the detector alone, so that norms keep their statistics
-        encoded, _ = agreeing.pre_transformer(agreeing.extract_feat(x), samples)
-        _, selected = agreeing.pre_decoder(**encoded, batch_data_samples=samples)
+        reference_model.training = True  # not train(), to keep the norms in eval mode
+        encoded, _ = reference_model.pre_transformer(reference_model.extract_feat(x), samples)
+        _, selected = reference_model.pre_decoder(**encoded, batch_data_samples=samples)
         tokens = head.loss_by_feat_single(
             selected['enc_outputs_class'], selected['enc_outputs_coord'], objects, metas)
-    agreeing.train(False)
+    reference_model.train(False)
     for ours, name in zip((*layers, tokens), ('layer0', 'layer1', 'encoder')):
         ours = torch.stack([part.reshape(()) for part in ours])
         assert torch.allclose(ours, reference[f'loss.{name}'], rtol=1e-4), name
@@ -67,7 +67,7 @@ def test_losses_agree_with_another_implementations(agreeing, reference):
 
 @pytest.mark.parametrize('name', ['rtdetr_r18vd_8xb2-72e_coco', 'rtdetr_r50vd_8xb2-72e_coco',
                                   'rtdetr_r18vd_fine_8xb2-72e_coco'])
-def test_learns_and_predicts_images_of_unequal_odd_sizes(name):
+def test_trains_and_predicts_with_different_odd_sizes(name):
     cfg = rtdetr.small(name)
     model = rtdetr.build(cfg)
     model.train()
@@ -105,7 +105,7 @@ def test_padding_is_masked_in_selection_and_decoder():
     samples = [rtdetr.sample(shape, padded), rtdetr.sample(padded)]
     with torch.no_grad():
         results = []
-        for filling in (0., 7.):  # what the maps have in the padding changes nothing
+        for filling in (0., 7.):  # values in the padding have no effect
             filled = [x.clone() for x in maps]
             for x, (rows, columns) in zip(filled, ((8, 12), (4, 6), (2, 3))):
                 x[0, :, rows:] = filling
@@ -115,7 +115,7 @@ def test_padding_is_masked_in_selection_and_decoder():
     assert model.padding_masks(maps[0], [(12, 16)], [rtdetr.sample(padded)] * 2) is None
 
 
-def test_images_alone_are_images_without_padding():
+def test_missing_data_samples_mean_no_padding():
     model = small_model()
     model.train(False)
     x = torch.rand(2, 3, 64, 96)
@@ -151,7 +151,7 @@ def test_fewer_tokens_than_queries():
     assert scores.shape[2] == 84
 
 
-@pytest.mark.parametrize('counts', [(0, 3), (0, 0)], ids=['one without objects', 'none has objects'])
+@pytest.mark.parametrize('counts', [(0, 3), (0, 0)], ids=['one image', 'all images'])
 def test_images_without_objects(counts):
     cfg = rtdetr.small()
     model = rtdetr.build(cfg)
@@ -165,11 +165,11 @@ def test_images_without_objects(counts):
     expected_zero = ('reg_branches', 'ref_point_head', 'label_embedding', 'sampling_offsets', 'norms.0', 'self_attn')
     for name, p in model.named_parameters():
         assert p.grad is not None and torch.isfinite(p.grad).all(), name
-        if not p.grad.any():  # no box, no noised box
+        if not p.grad.any():  # neither a box nor a denoising box
             assert not any(counts) and any(part in name for part in expected_zero), name
 
 
-def test_denoising_queries_see_their_group_only_and_the_others_see_none():
+def test_denoising_queries_are_masked():
     model = small_model()
     model.train()
     boxes = torch.tensor([[2., 2, 20, 30], [9, 9, 50, 40]])
@@ -179,13 +179,13 @@ def test_denoising_queries_see_their_group_only_and_the_others_see_none():
     encoded, decoder_inputs = model.pre_transformer(maps, samples)
     more, head_inputs = model.pre_decoder(**encoded, batch_data_samples=samples)
     groups, noisy = head_inputs['dn_meta']['num_denoising_groups'], head_inputs['dn_meta']['num_denoising_queries']
-    assert (groups, noisy) == (5, 20)  # 10 queries over two objects; a positive and a negative of each
+    assert (groups, noisy) == (5, 20)  # 10 queries for two objects, a positive and a negative each
     mask = more['dn_mask']
     assert mask.shape == (noisy + rtdetr.QUERIES, ) * 2
     assert mask[noisy:, :noisy].all() and not mask[noisy:, noisy:].any()
     assert all(not mask[4 * i:4 * i + 4, 4 * i:4 * i + 4].any() for i in range(groups))
     assert mask[:4, 4:noisy].all()
-    # with the mask, what the matching queries become does not depend on the noise
+    # the matching queries do not depend on the denoising queries
     with torch.no_grad():
         states = model.forward_decoder(**decoder_inputs, **more)['hidden_states'][:, :, noisy:]
         more['query'][:, :noisy] = torch.randn_like(more['query'][:, :noisy])
@@ -193,8 +193,7 @@ def test_denoising_queries_see_their_group_only_and_the_others_see_none():
     assert torch.allclose(states, again, atol=1e-6)
 
 
-def test_a_query_starts_as_its_token_and_its_box():
-    """The best-scored tokens, in order, with what the last branches say of them."""
+def test_queries_are_the_tokens_with_the_best_scores():
     model = small_model()
     model.train(False)
     maps = [torch.randn(2, 16, size, size) for size in (8, 4, 2)]
@@ -213,8 +212,8 @@ def test_a_query_starts_as_its_token_and_its_box():
             assert torch.allclose(decoder_inputs['reference_points'][i], boxes.sigmoid(), atol=1e-6)
 
 
-def test_boxes_are_refined_layer_by_layer_and_look_forward_twice():
-    """A layer's box reaches the regression of the layer before, and not the one before that."""
+def test_boxes_look_forward_twice():
+    """The gradient of a box reaches its layer and the previous one only."""
     model = small_model(**{'decoder.num_layers': 3})
     model.train()
     maps = [torch.randn(1, 16, size, size) for size in (8, 4, 2)]
@@ -230,7 +229,7 @@ def test_boxes_are_refined_layer_by_layer_and_look_forward_twice():
         assert reached[:3] == [i in (layer, layer - 1) for i in range(3)]
 
 
-def test_prediction_scores_the_last_layer_only():
+def test_only_the_last_layer_is_scored_in_inference():
     model = small_model()
     states, boxes = torch.randn(2, 1, 3, 16), list(torch.rand(2, 1, 3, 4))
     head = model.bbox_head
@@ -241,7 +240,7 @@ def test_prediction_scores_the_last_layer_only():
     assert torch.equal(last[0], scores[1]) and torch.equal(box[0], boxes[1])
 
 
-def test_an_identity_start_gives_exactly_the_stock_detector():
+def test_zero_init_is_the_stock_detector():
     stock = small_model(seed=1)
     ours = recipes.build(rtdetr.small('rtdetr_r18vd_fine_8xb2-72e_coco', **{'neck.zero_init': True}), seed=2)
     missing, unexpected = ours.load_state_dict(stock.state_dict(), strict=False)
@@ -272,25 +271,25 @@ def test_a_few_steps_lower_the_loss(name):
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     losses = []
     for _ in range(25):
-        torch.manual_seed(0)  # the same noise of the denoising queries
+        torch.manual_seed(0)  # same denoising noise
         loss = recipes.loss(model, copy.deepcopy(batch))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-5:]) / 5 < 0.85 * losses[0]  # 0.7 to 0.78 seen, by the number of threads
+    assert sum(losses[-5:]) / 5 < 0.85 * losses[0]  # 0.70 to 0.78 depending on the number of threads
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'num_feature_levels': 4}, r'num_feature_levels=4 .*num_levels=3'),
-    ({'bbox_head.embed_dims': 32}, r'embed_dims=16 .*bbox_head \(embed_dims=32\)'),
+    ({'num_feature_levels': 4}, 'num_feature_levels must equal num_levels .*, got 4 and 3'),
+    ({'bbox_head.embed_dims': 32}, 'embed_dims of decoder and bbox_head must be equal, got 16 and 32'),
 ])
-def test_parts_that_do_not_fit_are_named(changes, message):
+def test_components_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         recipes.build(rtdetr.small(**changes))
 
 
-def test_another_number_of_maps_is_named():
-    with pytest.raises(ValueError, match='got 2 maps from the neck; num_feature_levels asks for 3'):
+def test_wrong_number_of_maps_is_refused():
+    with pytest.raises(ValueError, match='num_feature_levels must equal the number of maps of the neck, got 3 and 2'):
         small_model().pre_transformer([torch.zeros(1, 16, 4, 4)] * 2)

@@ -1,4 +1,4 @@
-"""The whole training recipe, from image files to a step: pipeline, batch sizes, optimizer, average of the weights."""
+"""Training with the full recipe: pipeline, batch augmentation, optimizer, averaged weights."""
 import json
 
 import mmcv
@@ -15,7 +15,7 @@ import rtdetr
 
 @pytest.fixture(scope='module')
 def coco(tmp_path_factory):
-    """Two images, one without objects, as COCO has them."""
+    """Two images in COCO format, one without objects."""
     root = tmp_path_factory.mktemp('coco')
     (root / 'annotations').mkdir()
     generator = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def coco(tmp_path_factory):
 
 
 def on_two_images(cfg, root, work_dir):
-    """The recipe at small widths, on the made images, for one epoch."""
+    """Set the recipe up for one epoch on the synthetic images."""
     for name in ('train', 'val', 'test'):
         loader = cfg[f'{name}_dataloader']
         loader.dataset.data_root = f'{root}/'
@@ -55,7 +55,7 @@ def on_two_images(cfg, root, work_dir):
 
 @pytest.mark.parametrize('name', [
     'rtdetr_r18vd_fine_8xb2-72e_coco', pytest.param('rtdetr_r50vd_8xb2-72e_coco', marks=pytest.mark.slow)])
-def test_a_recipe_trains_and_validates(name, coco, tmp_path):
+def test_recipe_trains_and_validates(name, coco, tmp_path):
     cfg = on_two_images(rtdetr.small(name, **{'bbox_head.num_classes': 80}), coco, tmp_path)
     runner = Runner.from_cfg(cfg)
     before = {name: p.clone() for name, p in runner.model.named_parameters() if p.requires_grad}
@@ -68,8 +68,8 @@ def test_a_recipe_trains_and_validates(name, coco, tmp_path):
     assert 'ema_state_dict' in checkpoint
 
 
-def test_what_decays_and_at_which_rate():
-    """AdamW as the release has it: a tenth of the rate in the backbone, no decay of norms and biases."""
+def test_learning_rates_and_weight_decay():
+    """As in the release: a tenth of the learning rate in the backbone, no decay of norms and biases."""
     cfg = rtdetr.small('rtdetr_r18vd_8xb2-72e_coco')
     model = recipes.build(cfg)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -1,4 +1,4 @@
-"""The names of RT-DETR's release against those of our models; no weight is downloaded."""
+"""Conversion of names in RT-DETR's release; no weights are downloaded."""
 import itertools
 import re
 from pathlib import Path
@@ -9,13 +9,13 @@ from mmengine.config import Config
 
 import recipes
 from mmxattn.models import ResNetVD
-from mmxattn.models.rtdetr.released import convert, from_released
+from mmxattn.models.rtdetr.released_weights import convert_checkpoint, convert_state_dict
 
 NAMES = Path(__file__).parents[2] / 'data' / 'rtdetr_released_names.txt'
 
 
 def released_names(depth):
-    """Every tensor of the release's RT-DETR-R18 or R50, without the counters of BatchNorm."""
+    """Names of all tensors in the released RT-DETR-R18 or R50 except BatchNorm's counters."""
     names = []
     for line in NAMES.read_text().splitlines():
         kind, _, name = line.rpartition(': ')
@@ -40,23 +40,23 @@ def model(request):
 
 
 def under_released_names(model):
-    """The model's own tensors under the release's names, by asking for each name where it goes."""
+    """The model's tensors by their released names."""
     names = released_names(model.depth)
-    placed = from_released({name: torch.tensor(i) for i, name in enumerate(names)})
+    converted = convert_state_dict({name: torch.tensor(i) for i, name in enumerate(names)})
     ours = model.state_dict()
-    return {names[i]: ours[name] for name, i in placed.items()}
+    return {names[i]: ours[name] for name, i in converted.items()}
 
 
-def test_each_name_has_its_own_place_and_no_place_is_left(model):
+def test_names_map_one_to_one(model):
     names = released_names(model.depth)
-    placed = from_released({name: torch.tensor(i) for i, name in enumerate(names)})
-    assert len(placed) == len(names)
+    converted = convert_state_dict({name: torch.tensor(i) for i, name in enumerate(names)})
+    assert len(converted) == len(names)
     ours = {name for name in model.state_dict() if not name.endswith('num_batches_tracked')}
-    assert set(placed) == ours - {'data_preprocessor.mean', 'data_preprocessor.std'}
+    assert set(converted) == ours - {'data_preprocessor.mean', 'data_preprocessor.std'}
 
 
-def test_shapes_are_the_releases(model):
-    """A few that its structure fixes: an order of stages or heads that was mixed up would show here."""
+def test_shapes_are_those_of_the_release(model):
+    """Shapes that a mixed up order of stages or heads would change."""
     shapes = {name: tuple(tensor.shape) for name, tensor in under_released_names(model).items()}
     width = dict([(18, 1), (50, 4)])[model.depth]
     layers = dict([(18, 3), (50, 6)])[model.depth]
@@ -91,12 +91,12 @@ def test_shapes_are_the_releases(model):
     assert shapes['decoder.enc_bbox_head.layers.2.weight'] == (4, 256)
 
 
-def test_a_checkpoint_of_the_release_becomes_one_of_ours(model, tmp_path):
+def test_converted_checkpoint_loads(model, tmp_path):
     weights = under_released_names(model)
     weights['decoder.anchors'] = torch.zeros(1, 8400, 4)
     weights['decoder.valid_mask'] = torch.ones(1, 8400, 1, dtype=torch.bool)
     torch.save(dict(ema=dict(module=weights, updates=1)), tmp_path / 'released.pth')
-    convert(tmp_path / 'released.pth', tmp_path / 'ours.pth')
+    convert_checkpoint(tmp_path / 'released.pth', tmp_path / 'ours.pth')
     ours = recipes.build(recipe(model.depth), seed=1)
     missing, unexpected = ours.load_state_dict(torch.load(tmp_path / 'ours.pth')['state_dict'], strict=False)
     assert not unexpected and all(name.endswith(('num_batches_tracked', '.mean', '.std')) for name in missing)
@@ -109,19 +109,19 @@ def test_a_checkpoint_of_the_release_becomes_one_of_ours(model, tmp_path):
     lambda weights: dict(ema=dict(module=weights, updates=1), model={}),
     lambda weights: dict(model=weights, last_epoch=1),
     lambda weights: weights], ids=['averaged', 'in training', 'bare'])
-def test_where_a_checkpoint_has_its_weights(wrap, tmp_path):
+def test_weights_are_found_in_all_kinds_of_checkpoints(wrap, tmp_path):
     weights = {name: torch.tensor(i) for i, name in enumerate(released_names(18))}
     torch.save(wrap(weights), tmp_path / 'released.pth')
-    convert(tmp_path / 'released.pth', tmp_path / 'ours.pth')
-    assert torch.load(tmp_path / 'ours.pth')['state_dict'] == from_released(weights)
+    convert_checkpoint(tmp_path / 'released.pth', tmp_path / 'ours.pth')
+    assert torch.load(tmp_path / 'ours.pth')['state_dict'] == convert_state_dict(weights)
 
 
 def test_other_weights_are_refused():
-    with pytest.raises(ValueError, match='1 tensors without backbone.conv1.conv1_1.conv.weight'):
-        from_released({'backbone.layer1.0.conv1.weight': torch.zeros(1)})
+    with pytest.raises(ValueError, match="weights of RT-DETR's release"):
+        convert_state_dict({'backbone.layer1.0.conv1.weight': torch.zeros(1)})
 
 
-def test_the_backbone_loads_the_releases_imagenet_weights_by_their_names(model, tmp_path):
+def test_backbone_loads_released_imagenet_weights(model, tmp_path):
     weights = {name.removeprefix('backbone.'): torch.randn(tensor.shape)
                for name, tensor in under_released_names(model).items() if name.startswith('backbone.')}
     torch.save(weights, tmp_path / 'backbone.pth')

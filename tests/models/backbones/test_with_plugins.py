@@ -1,4 +1,4 @@
-"""What WithPlugins does to any backbone; the hosts one by one are in test_with_plugins_hosts.py."""
+"""Behavior of WithPlugins for all backbones; test_with_plugins_hosts.py tests each backbone."""
 import copy
 import gc
 import io
@@ -45,7 +45,7 @@ def same(ours, theirs, **tolerance):
 
 
 @pytest.mark.parametrize('place, position', [(AFTER_CONV2, 'after_conv2'), (AFTER_CONV3, 'after_conv3')])
-def test_is_what_mmdets_own_mechanism_makes(place, position):
+def test_agrees_with_the_plugins_of_mmdets_resnet(place, position):
     ours = build(place)
     theirs = ResNet(**SMALL, plugins=[dict(cfg=dict(type='SCSA'), position=position)])
     theirs.load_state_dict(ours.state_dict())
@@ -55,7 +55,7 @@ def test_is_what_mmdets_own_mechanism_makes(place, position):
     assert same(ours(image()), theirs(image()))
 
 
-def test_several_stand_in_the_order_given():
+def test_plugins_run_in_the_given_order():
     both = build(AFTER_CONV2, AFTER_CONV3 | dict(cfg=dict(type='SCSA', postfix='_2')))
     assert both.layer1[0].scsa.norm.num_channels == 8 and both.layer1[0].scsa_2.norm.num_channels == 32
     chained = build(AFTER_CONV2, AFTER_CONV2 | dict(cfg=dict(type='SCSA', postfix='_2')))
@@ -68,7 +68,7 @@ def test_several_stand_in_the_order_given():
     assert seen[0] is seen[1] and seen[2] is seen[3]
 
 
-def test_a_block_of_a_list_holds_its_own_plugin():
+def test_matched_block_gets_the_plugin_itself():
     whole = build(dict(after=r'layer[12]\.\d+'))
     assert [name for name, m in whole.named_modules() if isinstance(m, SCSA)] == (
         [f'layer1.{i}.scsa' for i in range(3)] + [f'layer2.{i}.scsa' for i in range(4)])
@@ -81,7 +81,7 @@ def test_a_block_of_a_list_holds_its_own_plugin():
     assert (inputs[0][0] >= 0).all() and inputs[0][1] is given[0]  # after the block's last ReLU
 
 
-def test_a_backbone_that_is_a_sequential_does_not_run_its_plugin_as_a_step():
+def test_sequential_backbone_does_not_run_the_plugin_as_a_layer():
     class Plain(torch.nn.Sequential):
         def __init__(self):
             super().__init__(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
@@ -93,8 +93,8 @@ def test_a_backbone_that_is_a_sequential_does_not_run_its_plugin_as_a_step():
     assert torch.equal(backbone(image()), expected)
 
 
-@torch.no_grad()  # as the moving average, whose parameters want no gradient, computes by itself
-def test_copies_and_pickles_hold_their_own_plugins():
+@torch.no_grad()
+def test_copies_and_pickles_have_their_own_plugins():
     backbone = build()
     expected = backbone(image())
     file = io.BytesIO()
@@ -111,7 +111,7 @@ def test_copies_and_pickles_hold_their_own_plugins():
         assert not same(duplicate(image()), expected)
 
 
-def test_init_weights_of_a_copy_draws_the_copys_plugins():
+def test_init_weights_of_a_copy_initializes_its_own_plugins():
     backbone = build(scsa=dict(zero_init=True))
     duplicate = copy.deepcopy(backbone)
     before = copy.deepcopy(backbone.state_dict())
@@ -122,8 +122,8 @@ def test_init_weights_of_a_copy_draws_the_copys_plugins():
 
 
 @pytest.mark.parametrize('place', [AFTER_CONV2, AFTER_CONV3], ids=str)
-def test_other_layers_in_the_place_of_the_named_ones_keep_the_plugin(place):
-    """SyncBN and folded BN are new modules, without the hooks of the old."""
+def test_plugins_survive_module_replacement(place):
+    """SyncBN conversion and BN folding create modules without hooks."""
     backbone = build(place)
     expected = backbone(image())
     converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(backbone))
@@ -134,11 +134,11 @@ def test_other_layers_in_the_place_of_the_named_ones_keep_the_plugin(place):
     fused = fuse_conv_bn(copy.deepcopy(backbone))
     assert isinstance(fused.layer1[0].bn3, torch.nn.Identity)
     assert same(fused(image()), expected, atol=1e-5)
-    assert len(fused.layer1[0].bn3._forward_hooks) == (place is AFTER_CONV3)  # once, not once a forward
+    assert len(fused.layer1[0].bn3._forward_hooks) == (place is AFTER_CONV3)  # not one per forward
 
 
 @pytest.mark.parametrize('place', [AFTER_CONV2, AFTER_CONV3], ids=str)
-def test_compiles_without_a_break(place):
+def test_compiles_without_a_graph_break(place):
     backbone = build(place, **ONE_STAGE)
     torch._dynamo.reset()
     compiled = torch.compile(backbone, backend='eager', fullgraph=True)
@@ -156,7 +156,7 @@ def test_exports(strict):
     assert same(exported.module()(image()), backbone(image()), atol=1e-5)
 
 
-def test_checkpointing_gives_the_same_gradients():
+def test_activation_checkpointing_gives_the_same_gradients():
     plain, saving = build(AFTER_CONV3), build(AFTER_CONV3, with_cp=True)
     for backbone in (plain, saving):
         backbone.train()
@@ -173,13 +173,13 @@ def test_runs_in_ddp(tmp_path):
         wrapped = torch.nn.parallel.DistributedDataParallel(backbone)
         sum(x.square().mean() for x in wrapped(image())).backward()
         assert all(p.grad is not None for p in backbone.layer1[0].scsa.parameters())
-        del wrapped  # as the group's last holder it would wait for gloo's thread, and that one for Python
+        del wrapped  # else destroying the group deadlocks
         gc.collect()
     finally:
         torch.distributed.destroy_process_group()
 
 
-def test_a_frozen_stage_goes_on_training_its_plugins_unless_freezable():
+def test_plugins_in_frozen_stages_stay_trainable_unless_freezable():
     for freezable in (False, True):
         backbone = build(frozen_stages=1, scsa=dict(freezable=freezable))
         for _ in range(2):
@@ -190,14 +190,14 @@ def test_a_frozen_stage_goes_on_training_its_plugins_unless_freezable():
             backbone.train()
 
 
-def test_what_the_user_froze_stays_frozen():
+def test_plugins_frozen_by_the_user_stay_frozen():
     backbone = build(frozen_stages=1)
     backbone.requires_grad_(False)
     backbone.train()
     assert not any(p.requires_grad for p in backbone.parameters())
 
 
-def test_the_hosts_initialisation_does_not_end_an_identity_start():
+def test_init_weights_of_the_host_keeps_zero_init():
     backbone, stock = build(scsa=dict(zero_init=True)), ResNet(**SMALL)
     backbone.init_weights()
     stock.load_state_dict({key: value for key, value in backbone.state_dict().items() if 'scsa' not in key})
@@ -206,7 +206,7 @@ def test_the_hosts_initialisation_does_not_end_an_identity_start():
 
 
 @pytest.mark.parametrize('rules', [[], [dict(type='Constant', val=.5, layer=['Conv2d', 'GroupNorm'])]], ids=str)
-def test_a_checkpoint_with_plugins_is_loaded_whole(tmp_path, rules):
+def test_checkpoint_with_plugins_loads_completely(tmp_path, rules):
     trained = build(seed=1)
     torch.save(dict(state_dict=trained.state_dict()), tmp_path / 'trained.pth')
     backbone = build(init_cfg=[*rules, dict(type='Pretrained', checkpoint=str(tmp_path / 'trained.pth'))])
@@ -214,7 +214,7 @@ def test_a_checkpoint_with_plugins_is_loaded_whole(tmp_path, rules):
     assert all(torch.equal(value, trained.state_dict()[key]) for key, value in backbone.state_dict().items())
 
 
-def test_a_checkpoint_without_plugins_leaves_them_their_start(tmp_path):
+def test_checkpoint_without_plugins_keeps_their_initialization(tmp_path):
     torch.save(dict(state_dict=ResNet(**SMALL).state_dict()), tmp_path / 'stock.pth')
     backbone = build(scsa=dict(zero_init=True),
                      init_cfg=[dict(type='Constant', val=.5, layer=['Conv2d', 'GroupNorm']),
@@ -224,7 +224,7 @@ def test_a_checkpoint_without_plugins_leaves_them_their_start(tmp_path):
     assert not (backbone.layer1[0].conv1.weight == .5).any()
 
 
-def test_initialises_once():
+def test_init_weights_runs_once():
     backbone = build(scsa=dict(zero_init=True))
     backbone.init_weights()
     torch.nn.init.ones_(backbone.layer1[0].scsa.v.weight)
@@ -232,7 +232,34 @@ def test_initialises_once():
     assert (backbone.layer1[0].scsa.v.weight == 1).all()
 
 
-def test_a_stage_and_an_activation_are_places():
+def test_outputs_other_than_maps_and_tokens_are_refused():
+    class Pair(torch.nn.Module):
+        out_channels = 8
+
+        def forward(self, x):
+            return x, x
+
+    backbone = torch.nn.Sequential(Pair())
+    PluginHook(SCSA(8), backbone, '0')
+    with pytest.raises(ValueError, match=r"'0' must pass a map .* got tuple and hw_shape=None"):
+        backbone(image())
+
+
+def test_wrapped_module_does_not_apply_the_plugin_twice():
+    backbone = build(dict(after=r'layer1\.\d'))
+    expected = backbone(image())
+    backbone.layer1[0] = torch.nn.Sequential(backbone.layer1[0])
+    assert same(backbone(image()), expected)
+
+
+def test_removed_module_is_refused():
+    backbone = build(dict(before='conv1', cfg=dict(type='SCSA', in_channels=3, kernel_sizes=(3, ))))
+    del backbone.conv1
+    with pytest.raises(ValueError, match="SCSA is attached to 'conv1', which no longer exists"):
+        backbone(image())
+
+
+def test_stages_and_activations_can_be_matched():
     staged = build(dict(after='layer2'))
     assert staged.scsa.norm.num_channels == 64
     in_stem = build(dict(before='maxpool', cfg=dict(type='SCSA', in_channels=8)))
@@ -242,50 +269,3 @@ def test_a_stage_and_an_activation_are_places():
         backbone.scsa.register_forward_hook(lambda module, args, output: seen.append(module))
         backbone(image())
     assert seen == [staged.scsa, in_stem.scsa]
-
-
-@pytest.mark.parametrize('plugin, message', [
-    (dict(after=r'layer\d\.\d+\.norm3'), r"r'layer\\d\\.\\d\+\\.norm3' is the whole name of no module of ResNet; near "
-                                         r"it are .*r'layer\\d\+\\.\\d\+\\.bn3'"),
-    (dict(), 'is to have cfg, either after or before, and nothing else'),
-    (dict(after='conv1', before='conv1'), 'is to have cfg, either after or before, and nothing else'),
-    (dict(after='conv1', position='after_conv2'), "'position': 'after_conv2'} is to have cfg, .* and nothing else"),
-    (dict(after='conv('), 'is no regular expression'),
-    (dict(after='maxpool'), "'maxpool' of ResNet, a MaxPool2d, does not tell how many channels"),
-    (dict(after=r'layer\d\.\d+\.bn[12]'), r"'layer1.0' has a 'scsa' already, and .* another one, at 'layer1.0.bn2'"),
-])
-def test_wrong_places_are_named(plugin, message):
-    with pytest.raises(ValueError, match=message):
-        build(plugin)
-
-
-def test_a_plugin_without_cfg_is_named():
-    with pytest.raises(ValueError, match='is to have cfg'):
-        MODELS.build(dict(type='WithPlugins', host='ResNet', **SMALL, plugins=[AFTER_CONV2]))
-
-
-def test_what_is_neither_a_map_nor_tokens_is_named():
-    class Pair(torch.nn.Module):
-        out_channels = 8
-
-        def forward(self, x):
-            return x, x
-
-    backbone = torch.nn.Sequential(Pair())
-    PluginHook(SCSA(8), backbone, '0')
-    with pytest.raises(ValueError, match=r"'0' has tuple and hw_shape=None"):
-        backbone(image())
-
-
-def test_a_wrapper_in_the_place_of_a_module_does_not_apply_a_plugin_twice():
-    backbone = build(dict(after=r'layer1\.\d'))
-    expected = backbone(image())
-    backbone.layer1[0] = torch.nn.Sequential(backbone.layer1[0])
-    assert same(backbone(image()), expected)
-
-
-def test_a_module_that_is_gone_is_named():
-    backbone = build(dict(before='conv1', cfg=dict(type='SCSA', in_channels=3, kernel_sizes=(3, ))))
-    del backbone.conv1
-    with pytest.raises(ValueError, match="'conv1' is gone, and with it the place of SCSA"):
-        backbone(image())

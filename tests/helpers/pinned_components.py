@@ -1,7 +1,7 @@
-"""Small instances of every part, for what a checkpoint may rely on: the names and shapes of its tensors.
+"""Small instances of all components, to pin the names and shapes of the tensors in their checkpoints.
 
-``python tests/helpers/pinned_parts.py`` writes tests/data/checkpoint_keys/PART.txt for each part that has none yet. Files that
-are there stay: a checkpoint that somebody trained has those names.
+``python tests/helpers/pinned_components.py`` writes tests/data/checkpoint_keys/NAME.txt for new components. Existing
+files are never changed: checkpoints of users have these names.
 """
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import nn
 import recipes
 import rtdetr
 from mmxattn import layers, models
-from mmxattn.layers import baselines as baselines
+from mmxattn.layers import baselines
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'checkpoint_keys'
 
@@ -24,14 +24,14 @@ HYBRID = dict(in_channels=IN, out_channels=16, encoder=ENCODER, expansion=0.5)
 
 
 class Plain3x3(nn.Conv2d):
-    """Stands for mmcv's deformable convolution: a weight and a bias."""
+    """Has the parameters of mmcv's deformable convolution."""
 
     def __init__(self, in_channels, out_channels, kernel_size, **arguments):
         super().__init__(in_channels, out_channels, kernel_size, padding=1)
 
 
 def plugin(kind, **arguments):
-    """A block of a ResNet, of 32 channels, with a plugin: its own tensors, and its name in the block."""
+    """A ResNet block with 32 channels and a plugin."""
     plugins = [dict(cfg=dict(type=f'mmxattn.{kind}', **arguments), position='after_conv3')]
     return lambda: Bottleneck(32, 8, plugins=plugins)
 
@@ -47,8 +47,8 @@ def segmentor():
     return models.ImageEncoderDecoder(backbone, head)
 
 
-PARTS = {
-    # the papers in plain PyTorch
+COMPONENTS = {
+    # layers
     'fine': lambda: layers.FINE(16),
     'fine_as-released': lambda: layers.FINE(16, attention='linear', ffn_ratio=4, modulation='direct',
                                             position_embedding=True),
@@ -61,7 +61,7 @@ PARTS = {
     'cla': lambda: layers.CrossLayerAttention(8, 16, 12),
     'cla_decoder': lambda: layers.CLADecoder([4, 8, 12, 16], 8),
     'cla_decoder_cat': lambda: layers.CLADecoder([4, 8, 12, 16], 8, combination='cat'),
-    # what the papers compare with
+    # baselines
     'adafpn': lambda: baselines.AdaFPNAlignment(16),
     'afma': lambda: baselines.AFMA(16, 5),
     'cfam': lambda: baselines.CFAM([8, 16], 16),
@@ -74,7 +74,7 @@ PARTS = {
     'mobilevit': lambda: baselines.MobileViTBlock(8, 16),
     'sa': lambda: baselines.SA(16, 2),
     'sni': lambda: baselines.SNI(16),
-    # as components
+    # OpenMMLab components
     'fine-fpn': lambda: models.FINEFPN(IN, 16, num_outs=4),
     'fine-pafpn': lambda: models.FINEPAFPN(IN, 16, num_outs=4),
     'fine-yolox-pafpn': lambda: models.FINEYOLOXPAFPN(IN, 16, num_csp_blocks=1),
@@ -115,19 +115,19 @@ PARTS = {
 }
 
 
-def keys_of(name: str) -> list[str]:
-    """The tensors of a part as lines: name, shape."""
+def keys_of(module: nn.Module) -> list[str]:
+    """Name and shape of each tensor of a module, one per line."""
     return [f'{key} {"x".join(map(str, tensor.shape)) or "scalar"}'
-            for key, tensor in sorted(PARTS[name]().state_dict().items())]
+            for key, tensor in sorted(module.state_dict().items())]
 
 
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for name in PARTS:
+    for name, build in COMPONENTS.items():
         file = FOLDER / f'{name}.txt'
         if not file.exists():
-            file.write_text(''.join(f'{line}\n' for line in keys_of(name)))
-            print(f'{file}: {len(keys_of(name))} tensors')
+            file.write_text(''.join(f'{line}\n' for line in keys_of(build())))
+            print(f'Wrote {file}')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from deform_oracle import LiteralDeformConv
+from deform_oracle import ReferenceDeformConv
 from mmdet.models.necks import FPN
 
 import mmxattn.models as models
@@ -22,18 +22,18 @@ def inputs():
 
 
 @pytest.mark.parametrize('kind, arguments', NECKS, ids=str)
-def test_gives_what_fpn_gives_and_learns(kind, arguments):
+def test_outputs_have_the_shapes_of_fpn_and_parameters_get_gradients(kind, arguments):
     torch.manual_seed(1)
     neck = kind(CHANNELS, 16, num_outs=5, **arguments)
     neck.init_weights()
     outs = neck(inputs())
     assert [x.shape for x in outs] == [x.shape for x in FPN(CHANNELS, 16, num_outs=5)(inputs())]
     sum(x.pow(2).sum() for x in outs).backward()
-    still = [name for name, p in neck.named_parameters() if not p.grad.any()]
-    assert all('.compare.' in name for name in still)  # behind FaPN's offsets, which start at zero
+    without = [name for name, p in neck.named_parameters() if not p.grad.any()]
+    assert all('.compare.' in name for name in without)  # the offsets of FaPN start at zero
 
 
-def test_sni_fuses_a_quarter_of_the_high_map():
+def test_sni_adds_a_quarter_of_the_high_map():
     fpn, ours = FPN(CHANNELS, 16, num_outs=4), models.AlignedFPN(CHANNELS, 16, num_outs=4, align_cfg=dict(type='SNI'))
     ours.load_state_dict(fpn.state_dict())
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def test_sni_fuses_a_quarter_of_the_high_map():
     assert torch.allclose(ours(maps)[0], fpn.fpn_convs[0](c5), atol=1e-6)
 
 
-def test_fapn_selects_the_channels_of_the_backbones_maps():
+def test_fapn_replaces_the_lateral_convs_except_the_top_one():
     neck = models.FaPN(CHANNELS, 16, num_outs=5, start_level=1, add_extra_convs='on_output')
     assert [conv.importance.in_channels for conv in neck.lateral_convs[:-1]] == CHANNELS[1:-1]
     assert type(neck.lateral_convs[-1]).__name__ == 'ConvModule'
@@ -52,18 +52,18 @@ def test_fapn_selects_the_channels_of_the_backbones_maps():
 
 
 @pytest.mark.parametrize('name, weight', [('FaPNAlignment', 'offsets'), ('AdaFPNAlignment', 'upsampling.predict')])
-def test_offsets_start_at_zero_after_the_necks_own_initialisation(name, weight):
+def test_init_weights_keeps_zero_offsets(name, weight):
     neck = models.AlignedFPN(CHANNELS, 16, num_outs=5, align_cfg=dict(type=name))
     neck.init_weights()
     for aligner in neck.aligners:
         assert not aligner.get_submodule(weight).weight.any()
 
 
-def test_deformable_convolution_is_the_literal_one():
-    """mmcv's operator against the form spelt out, with offsets and masks that FaPN's own convolution draws."""
+def test_deformable_convolution_agrees_with_reference():
+    """mmcv's operator against plain PyTorch, with random offsets and masks."""
     torch.manual_seed(0)
     ours = models.FaPNAlignment(8, deform_groups=2)
-    theirs = FaPNAlignment(8, deform_conv=LiteralDeformConv, deform_groups=2)
+    theirs = FaPNAlignment(8, deform_conv=ReferenceDeformConv, deform_groups=2)
     torch.nn.init.normal_(ours.offsets.weight, std=0.2)
     theirs.load_state_dict(ours.state_dict())
     low, high = torch.randn(2, 8, 9, 7), torch.randn(2, 8, 5, 4)
@@ -71,8 +71,8 @@ def test_deformable_convolution_is_the_literal_one():
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_autocast_is_close(dtype):
-    """mmcv's operator has no bfloat16 and gets single precision."""
+def test_autocast_is_accurate(dtype):
+    """mmcv's operator does not support bfloat16 and runs in float32."""
     torch.manual_seed(0)
     aligner = models.FaPNAlignment(16)
     low, high = torch.randn(1, 16, 8, 8), torch.randn(1, 16, 4, 4)
@@ -85,7 +85,7 @@ def test_autocast_is_close(dtype):
     assert all(p.grad.isfinite().all() for p in aligner.parameters())
 
 
-def test_mgc_is_fpn_where_its_output_is_zero():
+def test_mgc_fpn_is_fpn_if_the_context_is_zero():
     fpn, ours = FPN(CHANNELS, 16, num_outs=5), models.MGCFPN(CHANNELS, 16, num_outs=5)
     missing, unexpected = ours.load_state_dict(fpn.state_dict(), strict=False)
     assert not unexpected and all(key.startswith('mgc.') for key in missing)

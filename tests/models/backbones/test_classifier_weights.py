@@ -1,4 +1,4 @@
-"""A backbone that was trained as a classifier, as the backbone of a detector: the lines of configs/scsa/imagenet."""
+"""Backbones trained as classifiers in detectors, as in the README of configs/scsa/imagenet."""
 import os
 import re
 import subprocess
@@ -18,7 +18,7 @@ import recipes
 from mmxattn.models import SCSA
 from mmxattn.registry import MODELS
 
-NARROW = dict(base_channels=8, stem_channels=8)
+SMALL = dict(base_channels=8, stem_channels=8)
 README = recipes.CONFIGS / 'scsa/imagenet/README.md'
 MMDET = f'{mmdet.__path__[0]}/.mim/configs'
 TRAIN = recipes.CONFIGS.parent / 'tools' / 'train.py'
@@ -28,11 +28,11 @@ TRAIN = recipes.CONFIGS.parent / 'tools' / 'train.py'
 def quiet():
     MMLogger.get_instance('tests', log_level='ERROR')
     yield
-    init_default_scope('mmdet')  # other tests expect nothing of mmpretrain's
+    init_default_scope('mmdet')  # mmpretrain would be the default scope of other tests
 
 
 def draw_images(folder):
-    """Two classes of images, told by their colour."""
+    """Write images of two classes that differ in color."""
     generator = np.random.default_rng(0)
     for name, colour in (('blue', (40, 60, 200)), ('green', (40, 200, 60))):
         (folder / name).mkdir(parents=True)
@@ -42,7 +42,7 @@ def draw_images(folder):
 
 
 def classifier_recipe(data):
-    """configs/scsa/imagenet's SCSA-50 on the made images, narrow and without a GPU's mixed precision."""
+    """SCSA-50 of configs/scsa/imagenet on the synthetic images, with few channels and in float32."""
     return f"""
 _base_ = '{recipes.CONFIGS / 'scsa/imagenet/resnet50-scsa_1xb128_in1k.py'}'
 model = dict(backbone=dict(base_channels=8, stem_channels=8, zero_init_residual=False),
@@ -63,7 +63,7 @@ default_hooks = dict(logger=dict(interval=1))
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """The checkpoint that tools/train.py leaves of a narrow SCSA-50, and what it printed."""
+    """Checkpoint and output of tools/train.py for a small SCSA-50."""
     folder = tmp_path_factory.mktemp('classifier')
     draw_images(folder / 'data')
     recipe = folder / 'scsa50.py'
@@ -75,13 +75,13 @@ def trained(tmp_path_factory):
 
 
 def state_of(checkpoint):
-    """What the checkpoint has of the backbone, by the backbone's own names."""
+    """The backbone's weights in a checkpoint."""
     state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')['state_dict']
     return {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
 
 
 def recipe_of_the_readme(host, base, checkpoint, folder):
-    """The README's lines for a host, over ``base`` and with ``checkpoint``, as a config."""
+    """The README's config for a host, with other ``base`` and ``checkpoint``."""
     [block] = [block for block in re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL) if host in block]
     lines = re.sub(r"checkpoint='work_dirs/[^']+'", f"checkpoint='{checkpoint}'", block)
     assert lines != block
@@ -99,10 +99,10 @@ def build(cfg):
 
 
 def detector(checkpoint, folder):
-    """Faster R-CNN with SCSA and the classifier's weights, narrow as they are."""
+    """Faster R-CNN with SCSA and the classifier's weights."""
     base = recipes.CONFIGS / 'scsa/faster-rcnn_r50-scsa_fpn_1x_coco.py'
     cfg = recipe_of_the_readme('faster-rcnn', base, checkpoint, folder)
-    cfg.model.backbone.update(NARROW)
+    cfg.model.backbone.update(SMALL)
     cfg.model.neck.in_channels = [32, 64, 128, 256]
     cfg.model.roi_head.bbox_head.fc_out_channels = 64
     return cfg, build(cfg)
@@ -119,25 +119,25 @@ def features(backbone, size=(65, 97)):
         return backbone(torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)))
 
 
-def test_the_classifier_trains_with_the_tool_of_this_package(trained):
+def test_classifier_trains_with_the_train_tool(trained):
     checkpoint, printed = trained
     assert checkpoint.is_file() and 'accuracy/top1' in printed
     assert 'layer1.0.scsa.v.weight' in state_of(checkpoint)
 
 
-def test_faster_rcnn_has_the_backbone_as_it_was_trained(trained, tmp_path):
+def test_faster_rcnn_has_the_trained_backbone(trained, tmp_path):
     checkpoint, _ = trained
     state = state_of(checkpoint)
     _, model = detector(checkpoint, tmp_path)
     assert same_weights(model.backbone, state)
-    classifier = MODELS.build(dict(type='WithPlugins', host='mmpretrain.ResNet', depth=50, **NARROW,
+    classifier = MODELS.build(dict(type='WithPlugins', host='mmpretrain.ResNet', depth=50, **SMALL,
                                    out_indices=(0, 1, 2, 3),
                                    plugins=[dict(cfg=dict(type='SCSA'), before=r'layer\d\.\d+\.conv3')]))
     classifier.load_state_dict(state)
     assert all(torch.equal(a, b) for a, b in zip(features(model.backbone), features(classifier), strict=True))
 
 
-def test_the_frozen_stage_is_frozen_with_its_scsa(trained, tmp_path):
+def test_frozen_stage_is_frozen_with_its_plugins(trained, tmp_path):
     cfg, model = detector(trained[0], tmp_path)
     model.train()
     first, second = model.backbone.layer1, model.backbone.layer2
@@ -149,14 +149,14 @@ def test_the_frozen_stage_is_frozen_with_its_scsa(trained, tmp_path):
 
 
 def as_checkpoint(backbone, file):
-    """A classifier's checkpoint as mmengine writes it, with this backbone."""
+    """Write a classifier's checkpoint with this backbone."""
     save_checkpoint(dict(state_dict={f'backbone.{key}': value for key, value in backbone.state_dict().items()},
                          meta=dict(epoch=1)), str(file))
     return str(file)
 
 
-def test_swin_moves_from_mmpretrain_to_mmdet(tmp_path):
-    """mmdet's Swin loads its weights in its own way, and takes the prefix off itself."""
+def test_swin_of_mmpretrain_loads_into_mmdets(tmp_path):
+    """mmdet's Swin loads weights itself and removes the prefix."""
     arch = dict(embed_dims=16, depths=[1, 2, 1, 1], num_heads=[1, 2, 2, 4])
     init_default_scope('mmpretrain')
     classifier = MODELS.build(dict(type='WithPlugins', host='SwinTransformer', arch=arch, pad_small_map=True,
@@ -173,8 +173,8 @@ def test_swin_moves_from_mmpretrain_to_mmdet(tmp_path):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_mmpretrains_own_backbone_stands_in_a_detector(tmp_path):
-    """mmdet's MobileNetV2 names its layers in another way."""
+def test_backbone_of_mmpretrain_works_in_a_detector(tmp_path):
+    """mmdet's MobileNetV2 has other layer names."""
     init_default_scope('mmpretrain')
     recipe = Config.fromfile(recipes.CONFIGS / 'scsa/imagenet/mobilenet-v2-scsa_1xb96_in1k.py')
     classifier = MODELS.build(dict(recipe.model.backbone, out_indices=(1, 2, 4, 6)))

@@ -1,4 +1,4 @@
-"""The backbones that take no plugins of their own, one by one, with SCSA in each block."""
+"""Backbones without plugin support, with SCSA in each block."""
 import copy
 import math
 
@@ -18,7 +18,7 @@ SWIN = dict(embed_dims=16, depths=[1, 2, 1, 1], num_heads=[1, 2, 2, 4])
 DEPTHWISE = dict(after=r'layer1\.0\.conv\.0|layer[2-7]\.\d+\.conv\.1')  # the first block has no expansion
 CONV3 = dict(before=r'layer\d\.\d+\.conv3')
 ATTENTION = dict(after=r'stages\.\d\.blocks\.\d\.attn')
-HOSTS = {  # toolbox and type: small arguments, a place in every block
+HOSTS = {  # toolbox and type: small arguments, a position in every block
     'mmpretrain.ResNet': (dict(depth=50, base_channels=8, stem_channels=8, out_indices=(0, 3)), CONV3),
     'mmpretrain.MobileNetV2': (dict(widen_factor=.5, out_indices=(2, 7)), DEPTHWISE),
     'mmpretrain.RepVGG': (dict(arch=REP_VGG, out_indices=(0, 3)), dict(before=r'stage_\d\.\d+\.act')),
@@ -37,18 +37,18 @@ HOSTS = {  # toolbox and type: small arguments, a place in every block
 def quiet():
     MMLogger.get_instance('tests', log_level='ERROR')
     yield
-    init_default_scope('mmdet')  # other tests expect nothing of mmpretrain's
+    init_default_scope('mmdet')  # mmpretrain would be the default scope of other tests
 
 
 def build(host, scsa=None, **more):
-    """The host with SCSA, without what its recipes load, and its input drawn from a seed."""
+    """The host with SCSA, without pretrained weights."""
     arguments, place = HOSTS[host]
     init_default_scope(host.split('.')[0])
     torch.manual_seed(0)
     backbone = MODELS.build(dict(type='WithPlugins', host=host, **copy.deepcopy(arguments) | more,
                                  plugins=[dict(cfg=dict(type='SCSA', **(scsa or {})), **place)]))
     backbone.init_weights()
-    if getattr(backbone, 'zero_init_residual', False):  # or nothing in a block would get a gradient
+    if getattr(backbone, 'zero_init_residual', False):  # else no block gets a gradient
         backbone.apply(lambda m: torch.nn.init.ones_(m.weight) if isinstance(m, torch.nn.BatchNorm2d) else None)
     backbone.train(False)
     return backbone
@@ -70,7 +70,7 @@ def parts(backbone):
 
 
 @pytest.mark.parametrize('host', HOSTS)
-def test_starts_as_the_stock_backbone(host):
+def test_zero_init_is_the_stock_backbone(host):
     backbone = build(host, dict(zero_init=True))
     stock = stock_of(host, backbone)
     assert type(backbone) is type(stock)
@@ -81,7 +81,7 @@ def test_starts_as_the_stock_backbone(host):
 
 
 @pytest.mark.parametrize('host', HOSTS)
-def test_every_parameter_learns(host):
+def test_every_parameter_gets_a_gradient(host):
     backbone = build(host)
     backbone.train()
     assert not torch.equal(backbone(image())[-1], stock_of(host, backbone)(image())[-1])
@@ -94,7 +94,7 @@ def test_every_parameter_learns(host):
 
 
 @pytest.mark.parametrize('host', HOSTS)
-def test_stands_once_in_every_block(host):
+def test_plugin_runs_once_in_every_block(host):
     backbone = build(host)
     calls = {}
     for name, part in parts(backbone).items():
@@ -150,7 +150,7 @@ def test_tokens_are_the_map_they_stand_for(height, width):
     assert torch.equal(block.scsa(x), out)
 
 
-def test_rep_vgg_folds_its_branches_around_the_plugin():
+def test_rep_vgg_merges_its_branches_around_the_plugin():
     backbone = build('mmpretrain.RepVGG')
     for module in backbone.modules():  # statistics that folding has to take into account
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -164,17 +164,17 @@ def test_rep_vgg_folds_its_branches_around_the_plugin():
         assert torch.allclose(ours, theirs, atol=1e-4)
 
 
-def test_tokens_without_their_shape_are_named():
+def test_tokens_without_their_shape_are_refused():
     init_default_scope('mmdet')
     backbone = MODELS.build(dict(type='WithPlugins', host='SwinTransformer', **HOSTS['mmdet.SwinTransformer'][0],
                                  plugins=[dict(cfg=dict(type='SCSA'), after=r'stages\.0\.blocks\.0\.ffn')]))
-    with pytest.raises(ValueError, match=r"'stages.0.blocks.0.ffn' has \(2, 825, 16\) and hw_shape=None"):
+    with pytest.raises(ValueError, match=r"'stages.0.blocks.0.ffn' must pass .* got \(2, 825, 16\) and hw_shape=None"):
         backbone(image())
 
 
 @pytest.mark.parametrize('host', ['MobileNetV2', 'SwinTransformer'])
-def test_a_detector_learns_and_predicts(host):
-    """A stock recipe with another backbone, as a user would write it."""
+def test_detector_trains_and_predicts(host):
+    """A stock recipe with another backbone."""
     arguments, place = HOSTS[f'mmdet.{host}']
     cfg = recipes.stock('mmdet', 'retinanet/retinanet_r50_fpn_1x_coco.py')
     widths = [16, 32, 64, 128] if host == 'SwinTransformer' else [16, 16, 48, 1280]
