@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from mmxattn.layers import SCSA
 from mmxattn.ops.scsa import triton as kernels
 from mmxattn.ops.scsa.triton import config, launch
+from mmxattn.ops.scsa.triton.problem import Problem
 
 pytest.importorskip('triton', minversion='3.6')
 
@@ -146,7 +147,7 @@ def test_backward_skips_the_input_gradient_on_request():
 
 
 def test_nothing_as_large_as_the_input_is_saved():
-    p = config.Problem(1, 128, 35, 35, 7, 7, (3, 5, 7, 9))
+    p = Problem(1, 128, 35, 35, 7, 7, (3, 5, 7, 9))
     assert sum(config.launch_config(p).saved.values()) < 128 * 35 * 35 / 8
 
 
@@ -155,7 +156,7 @@ def test_nothing_as_large_as_the_input_is_saved():
     (2, ['axis_means_kernel', 'axis_gates_kernel', 'pool_kernel']),
 ])
 def test_large_batches_use_one_kernel_up_to_pooling(batch, expected):
-    forward = config.launch_config(config.Problem(batch, 8, 9, 7, 7, 7, (3, 5, 7, 9))).forward
+    forward = config.launch_config(Problem(batch, 8, 9, 7, 7, 7, (3, 5, 7, 9))).forward
     assert [kernel.kernel for kernel in forward] == [*expected, 'channel_attention_kernel', 'apply_gates_kernel']
 
 

@@ -34,9 +34,9 @@ fused_smsa_kernel does the work of the first three kernels in one launch. These 
 Sums are in float32, or float64 for float64 inputs in Triton's interpreter. Kernels are compiled for tile sizes, which
 are powers of two, and not for sizes, so most new image sizes need no compilation.
 
-``launch`` has the entry points and ``config`` the launch geometry.
+``launch`` has the entry points, ``config`` the launch geometry, and ``problem`` the limits and the temporary tensors.
 """
-from .config import within_limits
 from .launch import backward, forward, is_supported
+from .problem import within_limits
 
 __all__ = ['backward', 'forward', 'is_supported', 'within_limits']

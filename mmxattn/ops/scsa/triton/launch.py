@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .config import NUM_CONVS, KernelConfig, LaunchConfig, Problem, launch_config, within_limits
+from .config import KernelConfig, LaunchConfig, launch_config
+from .problem import NUM_CONVS, Problem, within_limits
 
 __all__ = ['backward', 'forward', 'is_supported']
 
