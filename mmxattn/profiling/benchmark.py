@@ -69,7 +69,7 @@ def benchmark(models: Sequence[BaseModel],
         For each model, one result per mode. If a mode fails for one model, it is reported as failed for all, since
         the remaining timings could not be compared.
     """
-    results = [[] for _ in models]
+    results: list[list[Speed]] = [[] for _ in models]
     for mode in modes:
         speeds = [Speed(mode) for _ in models]
         try:

@@ -129,7 +129,7 @@ def complexity(recipe: Config | nn.Module, shape: tuple[int, int] | None = None,
     model = build_model(recipe) if is_config else recipe
     training = model.training
     model.eval()
-    data = model.data_preprocessor(blank_image(shape), False)
+    data = model.get_submodule('data_preprocessor')(blank_image(shape), False)
     with _fixed_proposals(model, data['inputs'].shape[-2:]) as proposal_maps:
         counter, operators = _count(lambda: model(**data, mode='tensor'))
         macs = _macs_by_module(model, counter)
@@ -142,7 +142,7 @@ def complexity(recipe: Config | nn.Module, shape: tuple[int, int] | None = None,
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         macs=macs[''],
-        shape=tuple(shape),
+        shape=(shape[0], shape[1]),
         modules=_module_costs(model, macs),
         uncounted=operators,
         crosscheck=second)
@@ -191,7 +191,7 @@ def _fixed_proposals(model, padded_shape):
     number = settings.get('max_per_img') or settings['nms_post']
     height, width = padded_shape
 
-    maps = []
+    maps: list = []
 
     def predict(features, data_samples, rescale=False):
         maps[:] = model.rpn_head(features)

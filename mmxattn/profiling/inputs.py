@@ -68,9 +68,10 @@ def synthetic_batch(cfg: Config, shape: tuple[int, int], batch_size: int, object
 
 def _detector_classes(cfg):
     heads = [cfg.model.get('roi_head', {}).get('bbox_head'), cfg.model.get('bbox_head')]
-    head = next((head for head in heads if head), {})
-    head = head[0] if isinstance(head, (list, tuple)) else head  # a cascade has one per stage
-    return head.get('num_classes', 80)
+    head = next((head for head in heads if head), None)
+    if isinstance(head, (list, tuple)):  # a cascade has one per stage
+        head = head[0]
+    return head.get('num_classes', 80) if head else 80
 
 
 def _segmentation_batch(cfg, shape, batch_size, cells, seed):

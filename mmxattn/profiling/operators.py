@@ -47,7 +47,8 @@ class OperatorRecorder(TorchDispatchMode):
     def __init__(self, counted: Container):
         super().__init__()
         self.counted = counted
-        self.calls, self.elements = Counter(), Counter()
+        self.calls: Counter[str] = Counter()
+        self.elements: Counter[str] = Counter()
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:

@@ -89,7 +89,8 @@ def interleave(functions: Sequence[Callable[[], object]],
         Seconds of each turn, one list per function.
     """
     timer = timer or wall_clock
-    seconds, total = [[] for _ in functions], 0.0
+    seconds: list[list[float]] = [[] for _ in functions]
+    total = 0.0
     for turn in range(-warmup, turns):
         for function, measured in zip(functions, seconds):
             elapsed = timer(function)

@@ -29,7 +29,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from .cam_targets import DetectionTarget, ModelOutputWrapper, SegmentationTarget
+from .cam_targets import DetectionTarget, ModelOutputWrapper, SegmentationTarget, Target
 from .hooks import eval_mode, first_image, freeze_parameters, get_module, preprocess, record_feature_maps
 
 METHODS = dict(eigencam='EigenCAM', gradcam='GradCAM', hirescam='HiResCAM')  # class names in grad-cam
@@ -92,12 +92,18 @@ def cam(model: BaseModel,
             if method == 'eigencam':
                 target, heatmap = None, eigen_cam(package, wrapper, target_layers, image)
             else:
-                target = (SegmentationTarget(label, feature_maps) if wrapper.is_segmentor
-                          else DetectionTarget(label, feature_maps, top))
+                target = _create_target(wrapper, label, feature_maps, top)
                 cam_method = getattr(package, METHODS[method])(wrapper, list(target_layers.values()))
                 heatmap = cam_method(image.requires_grad_(), [target])[0]
     height, width = batch['inputs'][0].shape[-2:]  # without padding
-    return Cam(method, layer, levels, target and target.description, target and target.value), heatmap[:height, :width]
+    description, value = (target.description, target.value) if target else (None, None)
+    return Cam(method, layer, levels, description, value), heatmap[:height, :width]
+
+
+def _create_target(wrapper, label, feature_maps, top) -> Target:
+    if wrapper.is_segmentor:
+        return SegmentationTarget(label, feature_maps)
+    return DetectionTarget(label, feature_maps, top)
 
 
 def _select_levels(model, layer, level, wrapper, image):
@@ -137,7 +143,7 @@ def insert_target_layers(module: nn.Module, target_layers: dict[int, TargetLayer
     Yields:
         Outputs of the target layers, filled when the module is called.
     """
-    feature_maps = []
+    feature_maps: list[Tensor] = []
 
     def hook(_, args, output):
         if feature_maps:
@@ -176,8 +182,8 @@ def eigen_cam(package: ModuleType, wrapper: nn.Module, target_layers: dict[int, 
     """Compute EigenCAM (H, W) from 0 to 1."""
     cam_method = package.EigenCAM(wrapper, list(target_layers.values()))
     # grad-cam's decomposition needs memory quadratic in the number of pixels, and its sign is arbitrary.
-    cam_method.get_cam_image = lambda image, layer, targets, activations, gradients, smooth: np.float32(
-        [first_component(activation) for activation in activations])
+    cam_method.get_cam_image = lambda image, layer, targets, activations, gradients, smooth: np.stack(
+        [first_component(activation) for activation in activations]).astype(np.float32)
     with torch.no_grad():
         return cam_method(image, [])[0]
 

@@ -79,7 +79,8 @@ def erf(model: BaseModel,
     images = split_batches(batches)
     if not images:
         raise ValueError('batches must contain at least one image to average the effective receptive field over.')
-    gradients, strides, shape = {}, {}, None
+    gradients: dict[str, list[np.ndarray]] = {}
+    strides, shape = {}, None
     with eval_mode(model), freeze_parameters(model):
         for batch in images:
             image, _ = preprocess(model, batch)
@@ -181,7 +182,8 @@ def area_ratios(heatmap: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -
     mass = np.cumsum(np.bincount(ring, weights=heatmap.ravel())) / heatmap.sum()
     area = np.cumsum(np.bincount(ring)) / heatmap.size
     # Rounding may leave the total slightly below 1, so the index is clipped to the last ring.
-    return {f'{100 * share:g}%': float(area[min(np.searchsorted(mass, share), len(area) - 1)]) for share in thresholds}
+    rings = np.minimum(np.searchsorted(mass, thresholds), len(area) - 1)
+    return {f'{100 * share:g}%': float(area[index]) for share, index in zip(thresholds, rings)}
 
 
 def _sigma_ratio(name, sigmas):

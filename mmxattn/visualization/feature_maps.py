@@ -46,7 +46,7 @@ def attention_modules(model: nn.Module) -> list[str]:
         Dotted names of the outermost modules that are instances of a paper's layer or of a baseline: FINE in a
         FINEFPN, CFSAM in a CFSAMNeck, each SCSA plugin, each CLADecoderBlock in a CLASegformerHead.
     """
-    found = []
+    found: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList):  # the blocks of CLA's decoder count, not their container
             continue
@@ -85,7 +85,7 @@ def activation_maps(
     """
     names = _module_names(model, names, 'an attention module of mmxattn', attention_modules)
     before_names = {name: f'{name}.conv' for name in names if isinstance(get_module(model, name), CLADecoderBlock)}
-    calls = record_prediction(model, batch, names + list(before_names.values()))
+    calls = record_prediction(model, batch, [*names, *before_names.values()])
     statistics, pictures = [], []
     for name in names:
         inputs, outputs = _first_call(name, calls)
@@ -116,9 +116,12 @@ def modulation_maps(model: BaseModel, batch: dict, names: Sequence[str] | None =
     calls = record_prediction(model, batch, names)
     found = []
     for name in names:
+        fine = get_module(model, name)
+        if not isinstance(fine, FINE):
+            raise ValueError(f'{name} must be a FINE module, got {type(fine).__name__}.')
         (low, high), _ = _first_call(name, calls)
         with torch.no_grad():
-            modulation = get_module(model, name).modulation_map(low, high)
+            modulation = fine.modulation_map(low, high)
         found.append((name, modulation[0].mean(0).cpu().numpy()))
     return found
 
@@ -136,7 +139,7 @@ def activation(feature_map: Tensor) -> np.ndarray:
     return feature_map[0].abs().mean(0).float().cpu().numpy()
 
 
-def _module_names(model, names, kind, find: Callable):
+def _module_names(model, names, kind, find: Callable) -> list[str]:
     names = find(model) if names is None else list(names)
     if not names:
         raise ValueError(f'{type(model).__name__} must contain {kind}. Use another model, or pass names.')

@@ -69,7 +69,7 @@ def record_feature_maps(model: nn.Module, names: Sequence[str]) -> Iterator[Call
     Yields:
         For each name its calls in order, each as (maps among the arguments, maps in the output).
     """
-    calls = {name: [] for name in names}
+    calls: Calls = {name: [] for name in names}
 
     def hook(name):
         # Clone, since a following activation may work in place.

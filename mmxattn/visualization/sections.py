@@ -96,7 +96,7 @@ def effective_receptive_fields(inputs: Inputs) -> Section:
         f'respect to the image, averaged over {len(inputs.erf_images)} images, on a square-root scale. sigma is its '
         f'standard deviation in pixels (FINE, Appendix F). The area ratio is the share of the image covered by the '
         f'smallest centered square that contains a given share of the gradient.')
-    rows = {}
+    rows: dict[str, dict[str, list]] = {}
     for name, model in inputs.models.items():
         found = section.attempt(name, erf, model, inputs.erf_images)
         for stage, heatmap in zip(*found) if found else ():

@@ -67,7 +67,8 @@ def compare_detections(models: Mapping[str, BaseModel],
     """
     batch = first_image(batch)
     pixels = to_rgb(batch['inputs'][0])
-    counts, panels = {}, []
+    counts = {}
+    panels: list[tuple[str, Image.Image]] = []
     for name, model in models.items():
         sample, = predict(model, batch)
         matched = match_detections(sample, score_thr, iou_thr)
@@ -136,7 +137,8 @@ def compare_segmentations(models: Mapping[str, BaseModel],
         ValueError: If the batch has no ground truth.
     """
     batch = first_image(batch)
-    counts, rows, present = {}, [], set()
+    counts, present, colors = {}, set(), np.zeros((0, 3), np.uint8)
+    rows: list[list[tuple[str, Image.Image]]] = []
     for name, model in models.items():
         sample, = predict(model, batch)
         if 'gt_sem_seg' not in sample:
@@ -176,7 +178,7 @@ def find_errors(labels: np.ndarray, truth: np.ndarray, model: BaseModel) -> tupl
 
 def paint(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Paint labels (H, W) with a color table (classes, 3). Labels beyond the table are gray."""
-    colors = np.concatenate([colors, np.uint8([GRAY])])
+    colors = np.concatenate([colors, np.array([GRAY], np.uint8)])
     return colors[np.minimum(labels, len(colors) - 1)]
 
 

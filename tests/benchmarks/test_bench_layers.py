@@ -10,7 +10,10 @@ from benchmarks import bench_layers, layer_benchmark
 
 @pytest.fixture
 def run(monkeypatch):
-    """Run the tool in this process."""
+    """Run the tool in this process, with fixed peak rates."""
+    peak = layer_benchmark.PeakRates(1e10, 1e10)
+    monkeypatch.setattr(layer_benchmark, 'measure_peak_rates', lambda device, dtype: peak)
+
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', ['bench_layers', *map(str, arguments)])
         bench_layers.main()

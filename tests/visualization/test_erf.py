@@ -1,4 +1,4 @@
-"""Effective receptive fields against those that can be worked out by hand."""
+"""Effective receptive fields against closed-form cases."""
 
 import math
 
