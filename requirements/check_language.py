@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = ('.md', '.yml', '.yaml', '.toml', '.txt', '.html', '.cfg')
 EXCLUDED = ('tests/data/', 'requirements/check_language.py')
 EXPRESSIONS = [
-    r'told', r'tells', r'(?<!there )(?:is|are) no(?! (?:longer|more|less|better|worse|larger|smaller|faster|slower))',
-    r'anew', r'mend(?:s|ed|ing)?', r'beside', r'dear(?:er|ly)?', r'looks on', r'(?:has|have) not(?=[.,;:)]| an? | the )',
-    r'who(?:so)?ever', r'gives? way', r'goes by', r'go on(?: from| with|$)', r'as it must', r'by hand', r'thereof',
-    r'wherein', r'whereby', r'lest', r'stands? (?:beside|there|in the place)', r'in the place of', r'is to be had',
-    r'are to be had', r'of (?:one|ones|his) own', r'(?:one|two) a multiply-add', r'(?:images|operations|times) a second',
-    r'nor (?:is|does|has) (?:it|there)', r'takes? its place', r'makers',
+    r'told', r'tells', r'anew', r'mend(?:s|ed|ing)?', r'beside', r'dear(?:er|ly)?', r'looks on', r'who(?:so)?ever',
+    r'(?<!there )(?:is|are) no(?! (?:longer|more|less|better|worse|larger|smaller|faster|slower))',
+    r'(?:has|have) not(?=[.,;:)]| an? | the )',
+    r'gives? way', r'goes by', r'go on(?: from| with|$)', r'as it must', r'by hand', r'takes? its place', r'makers',
+    r'stands? (?:beside|there|in the place)', r'in the place of', r'(?:is|are) to be had', r'thereof', r'wherein',
+    r'(?:one|two) a multiply-add', r'(?:images|operations|times) a second',
 ]
 PATTERN = re.compile(r'\b(' + '|'.join(EXPRESSIONS) + r')\b', re.IGNORECASE)
 

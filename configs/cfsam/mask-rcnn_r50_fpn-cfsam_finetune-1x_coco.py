@@ -1,6 +1,6 @@
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# Starts from the trained stock detector, with CFSAM as the identity, at a tenth of the learning rate.
+# Finetunes the stock detector with CFSAM as the identity and a tenth of the learning rate.
 model = dict(neck=[{{_base_.model.neck}}, dict(type='CFSAMNeck', in_channels=[256] * 5, tokens_per_part=1024,
                                                residual=True, zero_init=True)])
 optim_wrapper = dict(optimizer=dict(lr=0.002))

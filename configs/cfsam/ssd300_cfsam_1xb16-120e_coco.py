@@ -1,5 +1,5 @@
 _base_ = './ssd300_cfsam_coco.py'
-# The paper's run: batch 16, SGD 1e-3, 120 epochs; its steps, given for 260 epochs, are kept in proportion.
+# The paper's schedule: batch size 16, SGD 1e-3, 120 epochs, steps scaled from 260 epochs.
 train_dataloader = dict(batch_size=16, dataset=dict(times=1))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=120, val_interval=10)

@@ -1,5 +1,5 @@
 _base_ = './ssd300_cfsam_voc0712.py'
-# The paper's run (Sec. 4.1): batch 48, SGD 1e-3, 260 epochs, steps at 130 and 220. The warm-up is the stock recipe's.
+# The paper's schedule (Sec. 4.1): batch size 48, SGD 1e-3, 260 epochs, steps at 130 and 220; stock warmup.
 train_dataloader = dict(batch_size=48, dataset=dict(times=1))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=260, val_interval=10)

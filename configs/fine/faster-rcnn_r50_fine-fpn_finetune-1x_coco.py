@@ -1,5 +1,5 @@
 _base_ = './faster-rcnn_r50_fine-fpn_1x_coco.py'
-# Starts from the trained stock detector, with FINE as the identity, at a tenth of the learning rate.
+# Finetunes the stock detector with FINE as the identity and a tenth of the learning rate.
 model = dict(neck=dict(zero_init=True))
 optim_wrapper = dict(optimizer=dict(lr=0.002))
 load_from = ('https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/'

@@ -1,3 +1,3 @@
 _base_ = ['./_base_/rtdetr_r18vd.py', './_base_/rtdetr_coco_72e.py']
-# The 1x schedule of FINE's ablations.
+# 1x schedule for the ablations of FINE.
 train_cfg = dict(max_epochs=12)

@@ -1,4 +1,4 @@
-"""The recipes of configs/demo: each pair differs in the part alone, and each learns from its data as it is."""
+"""The recipes of configs/demo: pairs differ only in the module, and each recipe trains on its data."""
 import copy
 
 import numpy as np
@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 import recipes
 
 DEMO = recipes.CONFIGS / 'demo'
-PAIRS = {  # with the part -> stock, what may differ
+PAIRS = {  # recipe: (stock recipe, config key that differs)
     'faster-rcnn_r18-w32_fine-fpn64_digits': ('faster-rcnn_r18-w32_fpn64_digits', 'model.neck'),
     'faster-rcnn_r18-w32_fpn64-cfsam_digits': ('faster-rcnn_r18-w32_fpn64_digits', 'model.neck'),
     'faster-rcnn_r50-w16-scsa_fpn64_digits': ('faster-rcnn_r50-w16_fpn64_digits', 'model.backbone.plugins'),
@@ -27,14 +27,14 @@ def load(name):
     return Config.fromfile(DEMO / f'{name}.py')
 
 
-def test_every_recipe_is_in_a_pair_and_is_short():
+def test_recipes_are_paired_and_short():
     names = {path.stem for path in DEMO.glob('*.py')}
     assert names == set(PAIRS) | {stock for stock, _ in PAIRS.values()}
     assert all(len(path.read_text().splitlines()) <= 10 for path in DEMO.glob('*.py'))
 
 
 @pytest.mark.parametrize('name', PAIRS)
-def test_a_pair_differs_in_the_part_alone(name):
+def test_pair_differs_only_in_the_module(name):
     stock, allowed = PAIRS[name]
     ours = load(name)
     changed = recipes.difference(ours, load(stock))
@@ -43,7 +43,7 @@ def test_a_pair_differs_in_the_part_alone(name):
 
 
 @pytest.mark.parametrize('name', [*PAIRS, *sorted({stock for stock, _ in PAIRS.values()})])
-def test_loads_again_as_the_runner_writes_it(name):
+def test_dumped_config_is_equal(name):
     cfg = load(name)
     assert Config.fromstring(cfg.pretty_text, '.py').to_dict() == cfg.to_dict()
 
@@ -54,11 +54,8 @@ def scenes(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', DIGITS)
-def test_a_step_from_the_data_and_a_score(name, scenes):
-    """What the recipe loads, trains on and measures fit each other; each parameter gets a gradient that is not zero.
-
-    With an identity start those of the part that stand before its zeros have to wait.
-    """
+def test_trains_and_evaluates_on_digit_scenes(name, scenes):
+    """Every parameter gets a nonzero gradient, except those blocked by the zero initialization of a module."""
     cfg = load(name)
     model = recipes.build(cfg)
     init_default_scope(cfg.default_scope)
@@ -70,9 +67,9 @@ def test_a_step_from_the_data_and_a_score(name, scenes):
     recipes.loss(model, collate([train[k] for k in range(4)])).backward()
     gradients = {key: p.grad for key, p in model.named_parameters()}
     assert not [key for key, gradient in gradients.items() if gradient is None or not torch.isfinite(gradient).all()]
-    still = {key for key, gradient in gradients.items() if not gradient.any()}
-    waiting = {key for key in gradients if '.scsa.' in key} if 'zero_init' in str(cfg.model) else set()
-    assert still < waiting or not still and not waiting
+    zeros = {key for key, gradient in gradients.items() if not gradient.any()}
+    blocked = {key for key in gradients if '.scsa.' in key} if 'zero_init' in str(cfg.model) else set()
+    assert zeros < blocked or not zeros and not blocked
     model.eval()
     evaluator = cfg.val_evaluator.copy()
     if 'ann_file' in evaluator:

@@ -1,4 +1,4 @@
-"""The index by which ``mim search mmxattn`` finds the recipes."""
+"""The index that ``mim search mmxattn`` reads."""
 import yaml
 
 import recipes
@@ -11,16 +11,16 @@ def entries():
     return {path: yaml.safe_load((ROOT / path).read_text()) for path in index['Import']}
 
 
-def test_the_index_has_every_metafile():
+def test_index_contains_every_metafile():
     assert set(entries()) == {f'configs/{folder}/metafile.yml' for folder in recipes.FOLDERS}
 
 
-def test_every_folder_with_recipes_is_published():
+def test_every_folder_has_a_metafile():
     folders = {path.parent.relative_to(recipes.CONFIGS).as_posix() for path in recipes.CONFIGS.rglob('*.py')}
     assert {f for f in folders if f != 'demo' and '_base_' not in f} == set(recipes.FOLDERS)
 
 
-def test_every_recipe_is_listed_once_under_its_own_name():
+def test_every_recipe_is_listed_once():
     listed = [model for file in entries().values() for model in file['Models']]
     assert sorted(m['Name'] for m in listed) == sorted(path.stem for _, path in recipes.published())
     for model in listed:
@@ -28,7 +28,7 @@ def test_every_recipe_is_listed_once_under_its_own_name():
         assert (ROOT / model['Config']).is_file()
 
 
-def test_collections_lead_to_files_that_are_there():
+def test_linked_files_exist():
     for file in entries().values():
         [collection] = file['Collections']
         assert (ROOT / collection['README']).is_file()
@@ -36,7 +36,7 @@ def test_collections_lead_to_files_that_are_there():
         assert all(model['In Collection'] == collection['Name'] for model in file['Models'])
 
 
-def test_the_readmes_name_every_recipe():
+def test_readmes_list_every_recipe():
     for folder in recipes.FOLDERS:
         text = (recipes.CONFIGS / folder / 'README.md').read_text()
         text = text.replace('{0,1}', '0') + text.replace('{0,1}', '1')

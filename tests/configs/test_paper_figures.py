@@ -1,14 +1,15 @@
-"""The counts that the papers print, on the stock config with the part swapped in."""
+"""Published parameter counts of stock models with the modules."""
 import json
 
 import pytest
+import recipe_files
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
 import oracles
 import recipes
-from mmxattn import models  # noqa: F401  registers the parts
+from mmxattn import models  # noqa: F401  registers the modules
 from mmxattn.profiling.complexity import count_macs
 
 FIGURES = json.loads((oracles.DATA / 'paper_figures.json').read_text())['counts']
@@ -16,7 +17,7 @@ SCSA_PLUGIN = dict(cfg=dict(type='SCSA'), position='after_conv2')
 
 
 def swap_in(cfg, paper):
-    """The stock cfg with the paper's part in it, as a user would write it."""
+    """Add the module of a paper to a stock config."""
     if paper == 'scsa':
         cfg.model.backbone.plugins = [SCSA_PLUGIN]
     elif paper == 'fine':
@@ -28,10 +29,11 @@ def swap_in(cfg, paper):
 
 
 def full_size_count(cfg):
-    """Parameters of the model at its full size; no weights are drawn."""
+    """Count the parameters of the full-size model."""
     init_default_scope(cfg.default_scope)
     toolbox = __import__(f'{cfg.default_scope}.registry', fromlist=['MODELS'])
-    return recipes.count(toolbox.MODELS.build(cfg.model))
+    with recipe_files.skip_init():
+        return recipes.count(toolbox.MODELS.build(cfg.model))
 
 
 def exact_rows():
@@ -40,7 +42,7 @@ def exact_rows():
 
 
 @pytest.mark.parametrize('row', exact_rows())
-def test_adds_what_the_paper_counts(row):
+def test_added_parameters_match_the_paper(row):
     package, name = row['stock_config'].split('::')
     cfg = recipes.stock(package, name)
     cfg.model.pop('pretrained', None)
@@ -51,8 +53,8 @@ def test_adds_what_the_paper_counts(row):
 
 @pytest.mark.parametrize('row', [row for row in FIGURES if row['exact'] and 'ResNet-' in row['stock_config']],
                          ids=lambda row: row['host'].replace(' ', '-'))
-def test_scsa_on_the_classifiers(row):
-    """mmpretrain's ResNet takes no plugins; mmdet's is the same network, less the fully connected layer."""
+def test_added_parameters_of_scsa_classifiers_match_the_paper(row):
+    """mmpretrain's ResNet does not accept plugins; mmdet's is the same without the fully connected layer."""
     depth = int(row['host'].split('-')[1].split()[0])
     classifier = 2048 * 1000 + 1000
     backbone = dict(type='mmdet.ResNet', depth=depth)
@@ -62,8 +64,8 @@ def test_scsa_on_the_classifiers(row):
     assert recipes.count(build(ConfigDict(backbone))) + classifier == row['stock_params'] + row['added_params']
 
 
-def test_scsa_in_every_block_of_swin_t():
-    """16 parameters a channel over 2, 2, 6, 2 blocks of 96, 192, 384, 768 channels."""
+def test_added_parameters_of_scsa_in_swin_match_the_paper():
+    """16 parameters per channel in 2, 2, 6, 2 blocks with 96, 192, 384, 768 channels."""
     from mmxattn.layers import SCSA
     row = next(row for row in FIGURES if row['host'] == 'Swin-T classifier')
     blocks = zip((96, 192, 384, 768), (2, 2, 6, 2))
@@ -76,7 +78,7 @@ def test_every_exact_row_is_tested():
     assert [row for row in FIGURES if row['exact'] and row not in tested] == []
 
 
-def test_ssd300_cfsam_counts_within_a_twentieth_of_a_percent():
+def test_counts_of_ssd300_cfsam_are_within_0_05_percent():
     row = next(row for row in FIGURES if row['paper'] == 'cfsam')
     cfg = recipes.stock('mmdet', 'pascal_voc/ssd300_voc0712.py')
     cfg.model.backbone.init_cfg = None

@@ -1,4 +1,4 @@
-"""Configs as users of a released version wrote them, word for word, go on building the models that they built then."""
+"""Configs written for released versions build the same models."""
 import copy
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ import recipes
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'released'
 CONFIGS = sorted(FOLDER.glob('*/*.py'))
-COUNTS = json.loads((FOLDER / 'parameters.json').read_text())  # with which the version of the folder built them
+COUNTS = json.loads((FOLDER / 'parameters.json').read_text())  # of the models built by the released version
 
 
 def name_of(path):
@@ -19,15 +19,15 @@ def name_of(path):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=name_of)
-def test_builds_the_model_that_it_built(path):
+def test_released_config_builds_the_same_model(path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     toolbox = __import__(f'{cfg.default_scope}.registry', fromlist=['MODELS'])
     assert recipes.count(toolbox.MODELS.build(copy.deepcopy(cfg.model))) == COUNTS[name_of(path)]
     evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else []
-    for evaluator in evaluators[1:]:  # the toolbox's own needs the data
+    for evaluator in evaluators[1:]:  # the first one needs the data
         assert METRICS.build(copy.deepcopy(evaluator))
 
 
-def test_every_config_has_its_count():
+def test_every_released_config_has_a_count():
     assert set(COUNTS) == {name_of(path) for path in CONFIGS}

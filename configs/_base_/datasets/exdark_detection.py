@@ -1,8 +1,8 @@
-"""ExDark (github.com/cs-chan/Exclusively-Dark-Image-Dataset): 12 classes, the makers' split of 7,363 images.
+"""ExDark (github.com/cs-chan/Exclusively-Dark-Image-Dataset): 12 classes, 7,363 images, official split.
 
-``mim run mmxattn prepare_dataset exdark --source FOLDER`` makes ``data/ExDark/`` ready. 3,000 images are to train on,
-1,800 to validate on; ``mim test`` takes the 2,563 test images. The boxes were drawn in MATLAB (Piotr's toolbox) on
-images as they lie in the file, whatever EXIF says of their orientation.
+``mim run mmxattn prepare_dataset exdark --source FOLDER`` creates ``data/ExDark/`` with 3,000 training, 1,800
+validation and 2,563 test images; ``mim test`` uses the latter. Boxes were annotated in MATLAB (Piotr's toolbox), which
+ignores the EXIF orientation of images.
 """
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/_base_/datasets/coco_detection.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)

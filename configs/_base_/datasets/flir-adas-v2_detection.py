@@ -1,7 +1,7 @@
-"""FLIR ADAS v2 (flir.com/oem/adas/adas-dataset-form), the thermal images of 640x512 pixels: 15 classes.
+"""FLIR ADAS v2 (flir.com/oem/adas/adas-dataset-form), thermal images of 640x512 pixels: 15 classes.
 
-``mim run mmxattn prepare_dataset flir --source FOLDER`` makes ``data/FLIR_ADAS_v2/`` ready: 10,742 images to train on,
-1,144 to validate on.
+``mim run mmxattn prepare_dataset flir --source FOLDER`` creates ``data/FLIR_ADAS_v2/`` with 10,742 training and 1,144
+validation images.
 """
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/_base_/datasets/coco_detection.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)

@@ -1,7 +1,7 @@
-"""VisDrone2019-DET (github.com/VisDrone/VisDrone-Dataset): 10 classes, 6,471 images to train on, 548 to validate on.
+"""VisDrone2019-DET (github.com/VisDrone/VisDrone-Dataset): 10 classes, 6,471 training and 548 validation images.
 
-``mim run mmxattn prepare_dataset visdrone --source FOLDER`` makes ``data/VisDrone2019-DET/`` ready. Ignored regions do
-not count. As everywhere in mmdet, at most 100 detections an image enter AP; the benchmark's own server takes 500.
+``mim run mmxattn prepare_dataset visdrone --source FOLDER`` creates ``data/VisDrone2019-DET/``. Ignored regions do not
+count. At most 100 detections per image are evaluated, mmdet's default; the server of the benchmark evaluates 500.
 """
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/_base_/datasets/coco_detection.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)

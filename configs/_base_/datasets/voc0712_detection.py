@@ -1,7 +1,7 @@
-"""Pascal VOC for COCO's average precision: 20 classes, trainval of 2007 and 2012 (16,551 images), test of 2007 (4,952).
+"""Pascal VOC with COCO's AP: 20 classes, trainval of 2007 and 2012 (16,551 images), test of 2007 (4,952 images).
 
-``mim run mmxattn prepare_dataset voc --source FOLDER`` makes ``data/VOCdevkit/`` ready. Images are resized as in
-mmdet's voc0712.py. Difficult objects do not count.
+``mim run mmxattn prepare_dataset voc --source FOLDER`` creates ``data/VOCdevkit/``. Images are resized as in mmdet's
+voc0712.py. Difficult objects are ignored.
 """
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/_base_/datasets/coco_detection.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)

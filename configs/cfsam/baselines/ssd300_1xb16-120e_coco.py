@@ -1,6 +1,6 @@
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/ssd/ssd300_coco.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# The stock detector in the paper's run: batch 16, SGD 1e-3, 120 epochs, the steps of its 260 in proportion.
+# The stock detector with the paper's schedule: batch size 16, SGD 1e-3, 120 epochs, steps scaled from 260 epochs.
 train_dataloader = dict(batch_size=16, dataset=dict(times=1))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=120, val_interval=10)

@@ -1,6 +1,6 @@
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/pascal_voc/ssd300_voc0712.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# The stock detector in the paper's run (Sec. 4.1): batch 48, SGD 1e-3, 260 epochs, steps at 130 and 220.
+# The stock detector with the paper's schedule (Sec. 4.1): batch size 48, SGD 1e-3, 260 epochs, steps at 130 and 220.
 train_dataloader = dict(batch_size=48, dataset=dict(times=1))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=260, val_interval=10)

@@ -1,6 +1,6 @@
 _base_ = __import__('mmseg').__path__[0] + '/.mim/configs/segformer/segformer_mit-b1_8xb2-160k_ade20k-512x512.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# The stock segmentor in the paper's run (Sec. IV): batch 8, 320k iterations.
+# The stock segmentor with the paper's schedule (Sec. IV): batch size 8, 320k iterations.
 train_dataloader = dict(batch_size=8)
 train_cfg = dict(max_iters=320000)
 param_scheduler = [

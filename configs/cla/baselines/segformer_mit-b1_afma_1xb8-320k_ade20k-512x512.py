@@ -1,5 +1,5 @@
 _base_ = './segformer_mit-b1_afma_8xb2-160k_ade20k-512x512.py'
-# CLA's run (Sec. IV): batch 8, 320k iterations.
+# CLA's schedule (Sec. IV): batch size 8, 320k iterations.
 train_dataloader = dict(batch_size=8)
 train_cfg = dict(max_iters=320000)
 param_scheduler = [

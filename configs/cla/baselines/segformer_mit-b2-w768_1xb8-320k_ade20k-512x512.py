@@ -1,6 +1,6 @@
 _base_ = __import__('mmseg').__path__[0] + '/.mim/configs/segformer/segformer_mit-b2_8xb2-160k_ade20k-512x512.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# The head as wide as in SegFormer's paper from B2 on, in CLA's run (Sec. IV).
+# 768 channels in the head, as in the SegFormer paper from B2 on, with CLA's schedule (Sec. IV).
 model = dict(decode_head=dict(channels=768))
 train_dataloader = dict(batch_size=8)
 train_cfg = dict(max_iters=320000)

@@ -1,6 +1,6 @@
 """BCCD (blood cells, github.com/Shenggan/BCCD_Dataset) at half size: data, metric, schedule and runtime.
 
-``data/bccd/`` holds ``BCCD/JPEGImages/*.jpg`` and COCO files ``coco/{train,test}.json``.
+``data/bccd/`` contains ``BCCD/JPEGImages/*.jpg`` and the COCO files ``coco/{train,test}.json``.
 """
 _base_ = './digits_detection.py'
 data_root = 'data/bccd/'
@@ -45,6 +45,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, begin=0, end=10)
 ]
-# cells of one class make up 85% of the boxes: read the AP of each class
+# One class has 85% of the boxes, so compare the AP per class.
 val_evaluator = dict(ann_file=data_root + 'coco/test.json', classwise=True)
 test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-"""BCCD for an SSD300 from scratch: its size, and a step that VGG bears without pretrained weights or batch norm."""
+"""BCCD for SSD300 from scratch: image size, and a learning rate for VGG without pretrained weights and batch norm."""
 _base_ = './bccd_detection.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

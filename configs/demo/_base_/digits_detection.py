@@ -9,13 +9,13 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(160, 160), keep_ratio=True),  # no change: it leaves the scale factor that mmdet asks for
+    dict(type='Resize', scale=(160, 160), keep_ratio=True),  # no change; sets the scale factor that mmdet needs
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
 ]
 train_dataloader = dict(
     batch_size=4,
-    num_workers=0,  # to read four small images takes 4 ms, and a worker would take a core from the training
+    num_workers=0,  # loading four images takes 4 ms; a worker would occupy a core
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='DigitScenesDataset', split='train', pipeline=train_pipeline))
 val_dataloader = dict(

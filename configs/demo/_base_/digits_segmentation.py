@@ -1,4 +1,4 @@
-"""Digit scenes for a segmentor, digits against all else: data, metric and optimizer, for two CPU cores."""
+"""Digit scenes for a segmentor, digits vs. background: data, metric and optimizer, for two CPU cores."""
 _base_ = './cpu_4e.py'
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(

@@ -1,8 +1,8 @@
-"""Faster R-CNN for small images, from scratch: ResNet-18 of base width 32, FPN of 64 channels.
+"""Faster R-CNN for small images, from scratch: ResNet-18 of base width 32, FPN with 64 channels.
 
-Against mmdet's faster-rcnn_r50_fpn.py: narrow; anchors from 8 pixels on, each size dense, in the shape of a digit;
-fewer proposals. And what training from scratch in minutes asks for: batch norm in neck and head too, half of the
-sampled boxes positive, one box regression for all classes, and twice the weight on the class, which is learnt last.
+Differences from mmdet's faster-rcnn_r50_fpn.py: narrow layers, dense anchors from 8 pixels in the shape of a digit, and
+fewer proposals. For training from scratch in minutes: batch norm in neck and head, half of the sampled boxes positive,
+class-agnostic box regression, and twice the weight for the classification loss.
 """
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/_base_/models/faster-rcnn_r50_fpn.py'
 norm_cfg = dict(type='BN')

@@ -1,4 +1,4 @@
-# RT-DETR's training (version 1): 16 images a step, 72 epochs, AdamW, an average of the weights, images of many sizes.
+# Training of RT-DETR (version 1): batch size 16, 72 epochs, AdamW, EMA, multi-scale images.
 _base_ = [
     __import__('mmdet').__path__[0] + '/.mim/configs/_base_/datasets/coco_detection.py',
     __import__('mmdet').__path__[0] + '/.mim/configs/_base_/default_runtime.py'
@@ -33,7 +33,7 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=72, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# a tenth of the rate in the backbone; no decay of norms and biases, in the backbone by their names
+# A tenth of the learning rate for the backbone; no weight decay for norms and biases, by name in the backbone.
 backbone_norms = dict(lr_mult=0.1, decay_mult=0.)
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -44,7 +44,7 @@ optim_wrapper = dict(
         bias_decay_mult=0.,
         custom_keys={
             'backbone': dict(lr_mult=0.1),
-            'in_proj_bias': dict(decay_mult=0.),  # of attention, where it is no layer's 'bias'
+            'in_proj_bias': dict(decay_mult=0.),  # bias of attention
             **{f'backbone.stem.{i}.': backbone_norms for i in (1, 4, 7)},
             **{f'backbone.layer{stage}.{block}.{norm}.': backbone_norms for stage in (1, 2, 3, 4) for block in range(6)
                for norm in ('bn1', 'bn2', 'bn3', 'downsample.2')},
@@ -53,5 +53,5 @@ param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, beg
 custom_hooks = [
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=1e-4, gamma=2000, update_buffers=True, priority=49)
 ]
-sync_bn = 'torch'  # over all GPUs, for two images each are few
+sync_bn = 'torch'  # two images per GPU are too few for BN
 auto_scale_lr = dict(base_batch_size=16)

@@ -1,4 +1,4 @@
-# RT-DETR-R18: its widths, losses and matching costs as released (version 1).
+# RT-DETR-R18: widths, losses and matching costs as released (version 1).
 model = dict(
     type='RTDETR',
     num_queries=300,
