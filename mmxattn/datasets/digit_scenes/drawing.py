@@ -5,6 +5,7 @@ floats, no compiler, processor or library version can change a byte.
 """
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
@@ -14,7 +15,7 @@ __all__ = ['ONE', 'draw_ellipse', 'draw_stroke', 'encode_png', 'make_texture', '
 ONE = 256  # 1.0 in the fixed-point numbers of upsample
 
 
-def randint(rng: RandomState, low: int, high: int, size: int | tuple[int, ...] | None = None) -> np.ndarray | int:
+def randint(rng: RandomState, low: int, high: int, size: int | tuple[int, ...] | None = None) -> Any:
     """Draw random int64 numbers from ``[low, high)``. The default integer type would depend on the platform."""
     return rng.randint(low, high, size, dtype=np.int64)
 
