@@ -1,84 +1,103 @@
-"""Compare recipes: `mim run mmxattn compare STOCK.py OURS.py`, or `python tools/compare.py STOCK.py OURS.py`."""
+"""Compare recipes: `mim run mmxattn compare BASELINE.py CANDIDATE.py`, or `python tools/compare.py ...`."""
 import argparse
 import sys
 from pathlib import Path
 
-from mmxattn.utils.toolboxes import require
+from ..utils.toolboxes import require
 
 require('This tool', 'mmengine', 'mmcv')
 from mmengine.config import DictAction  # noqa: E402
 
-from .errors import run_to_the_end, same_command  # noqa: E402  (after the sentence that says what is missing)
+from .errors import rerun_command, run_cli  # noqa: E402  (after the check for missing toolboxes)
 
 DESCRIPTION = """\
-Put two or more recipes side by side: what differs, what it costs, how fast it is, how good, and what it looks at.
+Compare two or more recipes: config diff, complexity, speed, accuracy and visualization.
 
-The first recipe is the one that the others are set against. The result is a report that opens in any browser:
-WORK_DIR/report.html, with report.md for a pull request and report.json for programs.
+The first recipe is the baseline, the others are the candidates. The result is a report that opens in any browser,
+WORK_DIR/report.html, with report.md for a pull request and report.json for programs. Run the same command again to
+resume an interrupted comparison.
 """
 EXAMPLES = """\
 examples:
-  costs, speed and receptive fields; no data, no weights:
+  config diff, complexity, speed and receptive fields, without data or weights:
     %(prog)s faster-rcnn_r50_fpn_1x_coco.py faster-rcnn_r50_fine-fpn_1x_coco.py --shape 800 1333
 
-  accuracy too, from checkpoints, in the recipes' order:
-    %(prog)s STOCK.py OURS.py --checkpoints stock.pth ours.pth
+  also accuracy, with checkpoints in the order of the recipes:
+    %(prog)s BASELINE.py CANDIDATE.py --checkpoints baseline.pth candidate.pth
 
-  train both with three seeds first; run it again to go on after an interruption:
-    %(prog)s STOCK.py OURS.py --train --seeds 0 1 2
+  train each recipe with three seeds first:
+    %(prog)s BASELINE.py CANDIDATE.py --train --seeds 0 1 2
 """
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
+    """Parse the command line; without configs, print the help and exit."""
     parser = argparse.ArgumentParser(
         prog='mim run mmxattn compare', description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='two or more config files, the stock one first')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='two or more config files, the baseline first')
     parser.add_argument('--work-dir', default='work_dirs/compare',
-                        help='where the report, trainings and evaluations go (default: %(default)s)')
-    weights = parser.add_argument_group('how good (without one of these, nothing is evaluated)')
-    weights.add_argument('--checkpoints', nargs='+', metavar='PTH', help='trained weights, one a config')
-    weights.add_argument('--train', action='store_true', help='train each config; what is trained already is kept')
-    weights.add_argument('--seeds', nargs='+', type=int, default=[0], metavar='N',
-                         help='train each config with each of these (default: 0; one seed decides nothing)')
-    weights.add_argument('--resamples', type=int, default=1000, metavar='N',
-                         help='of the bootstrap over images (default: %(default)s)')
-    speed = parser.add_argument_group('how fast')
-    speed.add_argument('--modes', nargs='*', default=['fp32'], metavar='MODE',
-                       help='fp32, amp, compile (default: fp32); none after the option: no timing')
-    speed.add_argument('--batch-sizes', nargs='+', type=int, default=[1], metavar='N',
-                       help='images at a time, for throughput (default: 1)')
-    speed.add_argument('--turns', type=int, default=40, metavar='N',
-                       help='how often inference is timed, a training step a quarter as often (default: %(default)s)')
-    speed.add_argument('--budget', type=float, default=45, metavar='SECONDS',
-                       help='for one timing; fewer turns on a slow machine (default: %(default)s)')
-    parser.add_argument('--shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
-                        help='pixels to count and time at, on made images (default: the recipe\'s own size and data)')
-    parser.add_argument('--no-looks', action='store_true', help='make no pictures of what the models look at')
+                        help='folder for the report, trainings and evaluations (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='entries to replace in every config: train_cfg.max_epochs=1')
+                        help='override values of every config, such as train_cfg.max_epochs=1')
+    parser.add_argument('--shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
+                        help='image size in pixels for complexity and speed, with synthetic images (default: the input '
+                        "size and the images of the baseline's test set)")
+    speed = parser.add_argument_group('Speed')
+    speed.add_argument('--modes', nargs='*', default=['fp32'], metavar='MODE',
+                       help='fp32, amp, compile (default: fp32); without a value, skip timing')
+    speed.add_argument('--batch-sizes', nargs='+', type=int, default=[1], metavar='N',
+                       help='batch sizes for throughput (default: 1)')
+    speed.add_argument('--turns', type=int, default=40, metavar='N',
+                       help='number of timed inference runs; training steps are timed a quarter as often (default: '
+                       '%(default)s)')
+    speed.add_argument('--budget', type=float, default=45, metavar='SECONDS',
+                       help='time limit for one timing (default: %(default)s)')
+    accuracy = parser.add_argument_group('Accuracy (requires --checkpoints or --train)')
+    accuracy.add_argument('--checkpoints', nargs='+', metavar='PTH', help='trained weights, one file per config')
+    accuracy.add_argument('--train', action='store_true', help='train each config; finished trainings are reused')
+    accuracy.add_argument('--seeds', nargs='+', type=int, default=[0], metavar='N',
+                          help='train each config with each seed (default: 0; a single seed is inconclusive)')
+    accuracy.add_argument('--resamples', type=int, default=1000, metavar='N',
+                          help='number of bootstrap resamples of the images (default: %(default)s)')
+    visualization = parser.add_argument_group('Visualization')
+    visualization.add_argument('--no-visualization', action='store_true', help='skip the visualization')
+    visualization.add_argument('--no-looks', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if not args.configs:  # mim keeps --help from the tools of packages that are not OpenMMLab's
+    if not args.configs:  # mim does not pass --help on to tools of third-party packages
         parser.print_help()
         sys.exit()
+    if args.no_looks:
+        print('--no-looks is deprecated: use --no-visualization.', file=sys.stderr)
+        args.no_visualization = True
     return args
 
 
-def main():
+def main() -> None:
+    """Run the command line tool."""
     args = parse_args()
-    run_to_the_end(lambda: run(args), f'To go on from here: {same_command()}')
+    run_cli(lambda: run(args), f'To resume, run: {rerun_command()}')
 
 
-def run(args):
-    from mmxattn.comparison import Plan, compare, print_tables  # here, for they take seconds to import: --help does not
-
+def run(args: argparse.Namespace) -> None:
+    """Compare the recipes and print the summary."""
+    from ..comparison import CompareOptions, compare, print_tables  # slow to import
     from .validation import check_work_dir
+
     check_work_dir(args.work_dir)
-    plan = Plan(checkpoints=tuple(args.checkpoints or ()), train=args.train, seeds=tuple(args.seeds),
-                modes=tuple(args.modes), batch_sizes=tuple(args.batch_sizes), turns=args.turns, budget=args.budget,
-                resamples=args.resamples, looks=not args.no_looks)
-    print_tables(compare(args.configs, args.work_dir, plan=plan, shape=args.shape, options=args.cfg_options))
-    print(f'\nThe whole report: {Path(args.work_dir) / "report.html"}')
+    options = CompareOptions(
+        checkpoints=tuple(args.checkpoints or ()),
+        train=args.train,
+        seeds=tuple(args.seeds),
+        modes=tuple(args.modes),
+        batch_sizes=tuple(args.batch_sizes),
+        turns=args.turns,
+        budget=args.budget,
+        resamples=args.resamples,
+        visualization=not args.no_visualization)
+    result = compare(args.configs, args.work_dir, options=options, shape=args.shape, cfg_options=args.cfg_options)
+    print_tables(result)
+    print(f'\nFull report: {Path(args.work_dir) / "report.html"}')
 
 
 if __name__ == '__main__':

@@ -1,58 +1,85 @@
-"""What an earlier comparison left in a folder: taken over as far as it still holds, or set aside."""
+"""Reuse what an earlier comparison in the same folder measured."""
 
+import hashlib
 import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
 
-from .result import Comparison
+from .result import Comparison, Run
 
 
-def take_over(now, folder):
-    """Fill in what an earlier comparison of the same recipes found, as far as it still holds.
+def restore(comparison: Comparison, folder: Path) -> None:
+    """Copy what is still valid from an earlier report of the same recipes.
+
+    Nothing is copied if image size or environment changed, and nothing of a recipe whose config changed.
 
     Args:
-        now (Comparison): As yet with nothing but its recipes.
-        folder (Path): Where the reports are.
+        comparison: New comparison without measurements.
+        folder: Folder of the report.
     """
-    before = _report(folder)
-    if before is None or _names(before) != _names(now):
+    earlier = _load_report(folder)
+    if earlier is None or not _have_same_recipes(earlier, comparison) or earlier.shape != comparison.shape:
         return
-    clock = before.environment.pop('clock_mhz', None)
-    if before.environment != now.environment or before.shape != now.shape:
+    clock_mhz = earlier.environment.pop('clock_mhz', None)  # changes from moment to moment
+    if earlier.environment != comparison.environment:
         return
-    if clock is not None:
-        now.environment['clock_mhz'] = clock
-    for old, new in zip(before.candidates, now.candidates):
+    if clock_mhz is not None:
+        comparison.environment['clock_mhz'] = clock_mhz
+    for old, new in zip(earlier.recipes, comparison.recipes):
         if old.fingerprint == new.fingerprint:
             new.complexity, new.speed, new.runs, new.differences = (
                 old.complexity, old.speed, old.runs, old.differences)
-    now.looks, now.stages, now.made_images = before.looks, before.stages, before.made_images
+    comparison.visualization = earlier.visualization
+    comparison.synthetic_images = earlier.synthetic_images
+    comparison.stage_keys = earlier.stage_keys
 
 
-def set_aside(now, folder, say):
-    """Move the report of other recipes out of the way of this one.
+def archive_other_report(comparison: Comparison, folder: Path, log: Callable[[str], object]) -> None:
+    """Move a report of other recipes to a subfolder before it is overwritten.
 
     Args:
-        now (Comparison): About to be written.
-        folder (Path): Where the reports are.
-        say (Callable[[str], object]): Told where the other one is then.
+        comparison: Comparison that will be written to the folder.
+        folder: Folder of the report.
+        log: Callback for messages.
     """
-    before = _report(folder)
-    if before is None or _names(before) == _names(now):
+    earlier = _load_report(folder)
+    if earlier is None or _have_same_recipes(earlier, comparison):
         return
-    aside = next(path for path in map(folder.joinpath, map('earlier_{}'.format, itertools.count(1)))
-                 if not path.exists())
-    aside.mkdir()
+    archive = next(path for number in itertools.count(1) if not (path := folder / f'previous_{number}').exists())
+    archive.mkdir()
     for path in [*folder.glob('report.*'), folder / 'pictures']:
         if path.exists():
-            path.rename(aside / path.name)
-    say(f'The report of {" and ".join(_names(before))} that was here is in {aside} now.')
+            path.rename(archive / path.name)
+    names = ', '.join(recipe.name for recipe in earlier.recipes)
+    log(f'Moved the earlier report of {names} to {archive}.')
 
 
-def _report(folder):
+def reuse_accuracy(runs: list[Run], earlier_runs: list[Run]) -> list[Run]:
+    """Copy the accuracy of earlier runs to runs with the same weights, and return the runs."""
+    known = {file_id(run.checkpoint): run.accuracy for run in earlier_runs if Path(run.checkpoint).is_file()}
+    for run in runs:
+        run.accuracy = known.get(file_id(run.checkpoint))
+    return runs
+
+
+def file_id(path: str | Path) -> str:
+    """Identify a version of a file by path, size and modification time."""
+    status = Path(path).stat()
+    return f'{path}:{status.st_size}:{status.st_mtime_ns}'
+
+
+def digest(key: object) -> str:
+    """Return 16 hexadecimal digits that identify a JSON-serializable object."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _load_report(folder: Path) -> Comparison | None:
     try:
         return Comparison.load(folder / 'report.json')
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or another version's: it is made anew
+    except (FileNotFoundError, ValueError):  # no report, a damaged one, or one of another version
         return None
 
 
-def _names(comparison):
-    return [candidate.name for candidate in comparison.candidates]
+def _have_same_recipes(first: Comparison, second: Comparison) -> bool:
+    return [recipe.name for recipe in first.recipes] == [recipe.name for recipe in second.recipes]

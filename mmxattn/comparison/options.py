@@ -1,4 +1,4 @@
-"""What a comparison is to find out."""
+"""Options of a comparison."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,55 +7,63 @@ from ..profiling.benchmark import MODES
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to find out beyond differences and costs.
+class CompareOptions:
+    """What to measure in addition to the config diff and the complexity.
 
     Attributes:
-        checkpoints: Trained weights, one a recipe; empty to use none.
-        train: Whether to train each recipe.
-        seeds: To train with, each recipe with each.
-        modes: To time in, keys of ``benchmark.MODES``; empty to time nothing.
-        batch_sizes: Images at a time, for throughput.
-        turns: How often inference is timed; a training step a quarter as often.
-        budget: Seconds after which one timing ends early, once it has five turns.
-        resamples: Of the bootstrap.
-        looks: Whether to make pictures.
+        checkpoints: Trained weights, one file per config; empty to use none.
+        train: Whether to train every config.
+        seeds: Training seeds; every config is trained with each of them.
+        modes: Timing modes, keys of :data:`mmxattn.profiling.benchmark.MODES`; empty to skip the benchmark.
+        batch_sizes: Batch sizes for the throughput of inference.
+        turns: Number of timed inference runs; training steps are timed a quarter as often.
+        budget: Time limit in seconds for one timing; at least five turns are run.
+        resamples: Number of bootstrap resamples.
+        visualization: Whether to visualize the models.
     """
 
-    checkpoints: tuple = ()
+    checkpoints: tuple[str, ...] = ()
     train: bool = False
-    seeds: tuple = (0, )
-    modes: tuple = ('fp32', )
-    batch_sizes: tuple = (1, )
+    seeds: tuple[int, ...] = (0, )
+    modes: tuple[str, ...] = ('fp32', )
+    batch_sizes: tuple[int, ...] = (1, )
     turns: int = 40
     budget: float = 45
     resamples: int = 1000
-    looks: bool = True
+    visualization: bool = True
 
-    def check(self, number):
-        """Raise a ValueError where the plan does not go with so many recipes."""
-        if number < 2:
-            raise ValueError(f'A comparison takes two or more config files, the stock one first; got {number}.')
+    def validate(self, num_configs: int) -> None:
+        """Check the options against the number of configs.
+
+        Args:
+            num_configs: Number of configs to compare.
+
+        Raises:
+            ValueError: If an option is invalid.
+        """
+        if num_configs < 2:
+            raise ValueError(f'A comparison needs two or more config files, the baseline first; got {num_configs}.')
         if self.checkpoints and self.train:
-            raise ValueError('Checkpoints are given and training is asked for: take one of the two.')
-        if self.checkpoints and len(self.checkpoints) != number:
-            raise ValueError(f'{number} config files and {len(self.checkpoints)} checkpoints: give one checkpoint a '
-                             f'config file, in the same order.')
-        unknown = [mode for mode in self.modes if mode not in MODES]
-        if unknown:
-            raise ValueError(f'There is no mode {unknown[0]!r}: take of {", ".join(MODES)}.')
-        self._check_numbers()
+            raise ValueError('checkpoints and train exclude each other: give one of the two.')
+        if self.checkpoints and len(self.checkpoints) != num_configs:
+            raise ValueError(f'{num_configs} config files need {num_configs} checkpoints, got '
+                             f'{len(self.checkpoints)}: give one checkpoint per config, in the same order.')
         for checkpoint in self.checkpoints:
             if not Path(checkpoint).is_file():
                 raise ValueError(f'There is no checkpoint {checkpoint}: give the path of a .pth file.')
+        for mode in self.modes:
+            if mode not in MODES:
+                raise ValueError(f'modes must be among {", ".join(MODES)}; got {mode!r}.')
+        self._validate_numbers()
 
-    def _check_numbers(self):
-        for name, values, least in (('batch_sizes', self.batch_sizes, 1), ('seeds', self.seeds, 0),
-                                    ('turns', (self.turns, ), 1), ('resamples', (self.resamples, ), 1)):
-            small = [value for value in values if value < least]
-            if small or not values:
-                raise ValueError(f'{name} is {small[0] if small else "empty"}: take {least} or more.')
+    def _validate_numbers(self) -> None:
+        for name, values, minimum in (('batch_sizes', self.batch_sizes, 1), ('seeds', self.seeds, 0),
+                                      ('turns', (self.turns, ), 1), ('resamples', (self.resamples, ), 1)):
+            if not values:
+                raise ValueError(f'{name} must have at least one value, got none.')
+            if min(values) < minimum:
+                raise ValueError(f'{name} must be {minimum} or more, got {min(values)}.')
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f'A seed occurs twice in {self.seeds}: it would be the same training, counted twice.')
+            raise ValueError(f'seeds must differ, got {self.seeds}: a repeated seed repeats the same training.')
         if self.budget <= 0:
-            raise ValueError(f'budget is {self.budget}: take more than 0 seconds.')
+            raise ValueError(f'budget must be more than 0 seconds, got {self.budget}.')

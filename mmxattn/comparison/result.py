@@ -1,4 +1,4 @@
-"""What a comparison comes to, as objects and as JSON."""
+"""The result of a comparison as objects and as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ..profiling.benchmark import Speed
 from ..profiling.complexity import Complexity
-from ..utils.json_files import write_json
+from ..utils.atomic_files import write_json
 from .accuracy import Accuracy
 from .config_diff import Change
 from .training import Training
 
-TOOLBOX_NAMES = {  # the toolboxes' names for what papers call otherwise
+FORMAT_VERSION = 2  # of report.json; reports of other versions are not reused
+SHORT_METRIC_NAMES = {
     'coco/bbox_mAP': 'AP', 'coco/bbox_mAP_50': 'AP50', 'coco/bbox_mAP_75': 'AP75',
     'coco/bbox_mAP_s': 'AP_S', 'coco/bbox_mAP_m': 'AP_M', 'coco/bbox_mAP_l': 'AP_L',
     'pascal_voc/mAP': 'mAP', 'pascal_voc/AP50': 'AP50',
@@ -20,128 +21,137 @@ TOOLBOX_NAMES = {  # the toolboxes' names for what papers call otherwise
 
 @dataclass
 class Run:
-    """One set of trained weights of a recipe.
+    """One set of trained weights.
 
     Attributes:
-        seed: It was trained with; None where the weights were given.
+        seed: Training seed; None for a given checkpoint.
         checkpoint: Path of the weights.
-        training: How training went; None where the weights were given.
-        accuracy: What it scores; None for a task that is neither detection nor segmentation.
+        training: Result of the training; None for a given checkpoint.
+        accuracy: Accuracy of the weights; None for tasks other than detection and segmentation.
     """
 
-    seed: int
+    seed: int | None
     checkpoint: str
-    training: Training = None
-    accuracy: Accuracy = None
+    training: Training | None = None
+    accuracy: Accuracy | None = None
 
     @property
-    def metrics(self):
-        """By short name: the accuracy's, else what the recipe's own evaluator said."""
+    def metrics(self) -> dict[str, float | None]:
+        """Metrics by short name, from ``accuracy`` or otherwise from the training's final evaluation."""
         if self.accuracy:
             return self.accuracy.metrics
         reported = self.training.metrics if self.training else {}
-        return {TOOLBOX_NAMES.get(name, name): value for name, value in reported.items()}
+        return {SHORT_METRIC_NAMES.get(name, name): value for name, value in reported.items()}
+
+    @classmethod
+    def from_dict(cls, entry: dict) -> 'Run':
+        """Create an instance from the output of ``dataclasses.asdict``."""
+        training = Training(**entry['training']) if entry['training'] else None
+        accuracy = Accuracy(**entry['accuracy']) if entry['accuracy'] else None
+        return cls(entry['seed'], entry['checkpoint'], training, accuracy)
 
 
 @dataclass
-class Candidate:
-    """One of the recipes that are compared.
+class RecipeResult:
+    """Measurements of one recipe.
 
     Attributes:
-        name: The config file's name without ``.py``.
-        config: Its path.
-        fingerprint: Changes with the resolved config.
-        changes: What differs from the first recipe.
-        complexity: Parameters, multiply-adds, and what has no rule.
-        speed: Timings and memory, one entry a mode.
-        runs: Trained weights, one entry a seed.
-        differences: One entry a run, against the first recipe's run of the same place: metric -> bootstrap interval.
+        name: Name of the config file without ``.py``.
+        config: Path of the config file.
+        fingerprint: Fingerprint of the resolved config.
+        config_diff: Changes from the baseline; empty for the baseline.
+        complexity: Parameters and multiply-adds.
+        speed: Timings and memory, one entry per mode.
+        runs: Trained weights, one entry per seed.
+        differences: Bootstrap intervals by metric, one entry per run, against the baseline's run of the same index.
     """
 
     name: str
     config: str
     fingerprint: str
-    changes: list = field(default_factory=list)
-    complexity: Complexity = None
-    speed: list = field(default_factory=list)
-    runs: list = field(default_factory=list)
-    differences: list = field(default_factory=list)
+    config_diff: list[Change] = field(default_factory=list)
+    complexity: Complexity | None = None
+    speed: list[Speed] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    differences: list[dict] = field(default_factory=list)
 
     @classmethod
-    def from_dict(cls, entry):
-        """The inverse of ``dataclasses.asdict``."""
-        return cls(**dict(
-            entry,
-            changes=[Change(**change) for change in entry['changes']],
-            complexity=Complexity.from_dict(entry['complexity']) if entry['complexity'] else None,
-            speed=[Speed(**speed) for speed in entry['speed']],
-            runs=[_run(run) for run in entry['runs']]))
-
-
-def _run(entry):
-    training = Training(**entry['training']) if entry['training'] else None
-    accuracy = Accuracy.from_dict(entry['accuracy']) if entry['accuracy'] else None
-    return Run(entry['seed'], entry['checkpoint'], training, accuracy)
+    def from_dict(cls, entry: dict) -> 'RecipeResult':
+        """Create an instance from the output of ``dataclasses.asdict``."""
+        return cls(**{
+            **entry,
+            'config_diff': [Change(**change) for change in entry['config_diff']],
+            'complexity': Complexity.from_dict(entry['complexity']) if entry['complexity'] else None,
+            'speed': [Speed(**speed) for speed in entry['speed']],
+            'runs': [Run.from_dict(run) for run in entry['runs']],
+        })
 
 
 @dataclass
 class Comparison:
-    """The result of :func:`mmxattn.comparison.compare`; the others are compared with the first candidate.
+    """The result of :func:`mmxattn.comparison.compare`.
 
     Attributes:
-        candidates: The recipes and what is known of each.
-        shape: Height and width in pixels that complexity is counted at.
-        environment: Versions, device, threads and clocks.
-        batch_size: Images in a timed training step.
-        made_images: Whether timing was done on made images, as the data set was not there.
-        looks: Sections of pictures: title, caption, numbers, problems, pictures with caption and file.
-        stages: For each part that is done what it depends on, so that it is done anew when that changes.
+        baseline: Recipe that the candidates are compared with.
+        candidates: The other recipes.
+        shape: Height and width in pixels at which complexity is counted.
+        environment: Versions, device, threads and clock rate.
+        batch_size: Batch size of timed training steps.
+        synthetic_images: Whether speed was measured on synthetic images.
+        visualization: Sections with title, caption, numbers, problems, and pictures (caption and file).
+        stage_keys: Digest of the inputs of each finished stage, which is repeated when they change.
     """
 
-    candidates: list
-    shape: tuple
+    baseline: RecipeResult
+    candidates: list[RecipeResult]
+    shape: tuple[int, int]
     environment: dict
     batch_size: int
-    made_images: bool = False
-    looks: list = field(default_factory=list)
-    stages: dict = field(default_factory=dict)
+    synthetic_images: bool = False
+    visualization: list[dict] = field(default_factory=list)
+    stage_keys: dict[str, str] = field(default_factory=dict)
 
-    def save(self, path, tables=()):
-        """Write it as JSON, whole or not at all.
+    @property
+    def recipes(self) -> list[RecipeResult]:
+        """The baseline and the candidates."""
+        return [self.baseline, *self.candidates]
+
+    def save(self, path: str | Path, tables: list[dict] | None = None) -> None:
+        """Write the result as JSON.
 
         Args:
-            path (str | Path): The file.
-            tables (list[dict]): The tables that a report shows of it; they are written with it, not read back.
+            path: File to write.
+            tables: Tables of the report, for programs that read the file. :meth:`load` ignores them.
         """
-        write_json(Path(path), dict(asdict(self), tables=list(tables)))
+        write_json(path, {'format_version': FORMAT_VERSION, **asdict(self), 'tables': tables or []})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> 'Comparison':
         """Read what :meth:`save` wrote.
 
         Raises:
-            FileNotFoundError, ValueError, KeyError, TypeError: There is none, or it is of another version.
+            FileNotFoundError: If there is no file.
+            ValueError: If the file is damaged or of another version.
         """
         entry = json.loads(Path(path).read_text())
-        entry.pop('tables')
-        candidates = [Candidate.from_dict(candidate) for candidate in entry.pop('candidates')]
-        return cls(candidates, **dict(entry, shape=tuple(entry['shape'])))
+        if not isinstance(entry, dict) or entry.pop('format_version', None) != FORMAT_VERSION:
+            raise ValueError(f'{path} must be a report of format version {FORMAT_VERSION}: run the comparison again.')
+        del entry['tables']
+        baseline = RecipeResult.from_dict(entry.pop('baseline'))
+        candidates = [RecipeResult.from_dict(candidate) for candidate in entry.pop('candidates')]
+        return cls(baseline, candidates, **{**entry, 'shape': tuple(entry['shape'])})
 
 
-def labels(comparison):
-    """Column heads: of each config's name the words that not all of them share; a first one without any is 'stock'.
+def short_names(comparison: Comparison) -> list[str]:
+    """Return a short name for each recipe: the words of its name that not all recipes share.
 
-    Args:
-        comparison (Comparison): Its candidates' names are used.
-
-    Returns:
-        list[str]: The whole names where nothing short tells them apart.
+    A baseline without words of its own is called 'baseline'. Full names are returned where short ones are ambiguous.
     """
-    names = [candidate.name for candidate in comparison.candidates]
+    names = [recipe.name for recipe in comparison.recipes]
     words = [name.split('_') for name in names]
     shared = set(words[0]).intersection(*words)
     short = ['_'.join(word for word in own if word not in shared) for own in words]
-    short[0] = short[0] or 'stock'
+    short[0] = short[0] or 'baseline'
     if all(short) and len(set(short)) == len(short):
         return short
     return names if len(set(names)) == len(names) else [f'{name} ({place})' for place, name in enumerate(names, 1)]

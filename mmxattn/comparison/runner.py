@@ -1,302 +1,273 @@
-"""Two or more recipes side by side: what differs, what it costs, how fast, how good, and what it looks at.
+"""Compare two or more recipes: config diff, complexity, speed, accuracy and visualization.
 
-Everything is written as soon as it is known. Stopped and called again, :func:`compare` goes on from there: trainings
-from their last checkpoint, and what is finished is not done twice.
+Results are written as soon as they are known. Interrupted comparisons resume: trainings continue from their last
+checkpoint, and finished work is not repeated.
 """
 
-import functools
-import hashlib
-import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.device import get_device
+from torch import nn
 from tqdm import tqdm
 
 from ..profiling.benchmark import benchmark
-from ..profiling.complexity import complexity
+from ..profiling.complexity import Complexity, complexity
 from ..profiling.environment import clock_mhz, environment
-from ..profiling.inputs import made_batch, real_batches, test_batches
 from ..utils.checkpoints import load_model
-from ..utils.config import fingerprint, input_shape, load_config, build_untrained_model
+from ..utils.config import build_untrained_model, fingerprint, input_shape, load_config
 from ..utils.errors import in_one_line
-from ..visualization import look
-from . import cache as earlier
-from .accuracy import evaluate, paired_difference
-from .config_diff import config_diff
-from .options import Plan
+from ..visualization import Section, visualize
+from .accuracy import Accuracy, evaluate, paired_difference
+from .batches import Batches, first_image_shape
+from .cache import archive_other_report, digest, file_id, restore, reuse_accuracy
+from .config_diff import config_diff, format_diff
+from .options import CompareOptions
 from .report import write_report
-from .result import Candidate, Comparison, Run, labels
-from .training import finished_training, train
-
-IMAGES = 16  # that inference is timed on, in turn
+from .result import Comparison, RecipeResult, Run, short_names
+from .training import Training, load_finished_training, train
 
 
-def compare(configs, work_dir, name='', plan=None, shape=None, options=None, say=print):
-    """Compare recipes, the first of which is the one that the others are set against.
+def compare(
+    configs: Sequence[str | Path],
+    work_dir: str | Path,
+    name: str = '',
+    options: CompareOptions | None = None,
+    shape: tuple[int, int] | None = None,
+    cfg_options: dict | None = None,
+    log: Callable[[str], object] = print,
+) -> Comparison:
+    """Compare recipes with a baseline and write a report.
 
     Args:
-        configs (list[str | Path]): Two or more config files, the stock one first.
-        work_dir (str | Path): Trainings and evaluations are kept here, one folder a recipe and seed.
-        name (str): The report goes into this folder of ``work_dir``; by default into itself.
-        plan (Plan, optional): What to find out. By default no training: differences, costs, speed, and pictures of
-            models with random weights.
-        shape (tuple[int, int], optional): Height and width in pixels to count and to time at, on made images. By
-            default the recipe's own, on its test images where they are there.
-        options (dict, optional): Dotted config keys and values that replace those of every recipe.
-        say (Callable[[str], object]): Takes the lines that tell what is being done.
+        configs: Two or more config files, the baseline first.
+        work_dir: Folder for trainings and evaluations, with one subfolder per recipe and seed.
+        name: Subfolder of ``work_dir`` for the report. Defaults to ``work_dir`` itself.
+        options: What to measure. By default nothing is trained, and speed and visualization use random weights.
+        shape: Height and width in pixels for complexity and speed, on synthetic images. Defaults to the input size of
+            the baseline, on its test images if they exist.
+        cfg_options: Dotted config keys and values that override those of every config.
+        log: Callback for progress messages.
 
     Returns:
-        Comparison: The result, as in ``report.json``.
+        The result, as in ``report.json``.
 
     Raises:
-        ValueError: Fewer than two recipes, one that cannot be read, built or run on an image of that shape, a training
-            that failed, a checkpoint that does not fit, or a data set that is not there. What was found before is in
-            the report.
+        ValueError: If there are fewer than two configs, a config cannot be read, built or run at ``shape``, a training
+            fails, a checkpoint does not fit, or a dataset is missing. The report has all results up to that point.
     """
-    plan = plan or Plan()
-    plan.check(len(configs))
-    work = _Work(configs, Path(work_dir), name, plan, shape, options, say)
-    say_changes(work.result.candidates, say)
-    for stage in (work.costs, work.weights, work.accuracy, work.speed, work.looks):
-        stage()
-        work.save()
-    return work.result
+    options = options or CompareOptions()
+    options.validate(len(configs))
+    return _ComparisonRunner(configs, Path(work_dir), name, options, shape, cfg_options, log).run()
 
 
-def say_changes(candidates, say):
-    """Tell what differs from the first candidate, key by key."""
-    for candidate in candidates[1:]:
-        say(f'{candidate.name} differs from {candidates[0].name} in:')
-        for change in candidate.changes:
-            flag = '   <- not the model: the comparison is not of the part alone' if change.outside_model else ''
-            say(f'  {change.key}: {_short(change.before)} -> {_short(change.after)}{flag}')
-        if not candidate.changes:
-            say('  nothing')
+class _ComparisonRunner:
+    """Run the stages of a comparison, each of which fills a part of the result."""
 
+    def __init__(
+        self,
+        configs: Sequence[str | Path],
+        work_dir: Path,
+        name: str,
+        options: CompareOptions,
+        shape: tuple[int, int] | None,
+        cfg_options: dict | None,
+        log: Callable[[str], object],
+    ):
+        self.configs, self.cfg_options = configs, cfg_options
+        self.work_dir, self.folder = work_dir, work_dir / name
+        self.options, self.log = options, log
+        self.cfgs = [load_config(config, cfg_options) for config in configs]
+        self.fixed_shape = tuple(shape) if shape else None
+        self.result = self._init_result()
+        self.batches = Batches(self.cfgs, self.result.shape, self.result.batch_size, synthetic=shape is not None)
+        restore(self.result, self.folder)
 
-def _short(value, width=60):
-    if value is None:
-        return '(none)'
-    return value if len(value) <= width else value[:width - 3] + '...'
+    def _init_result(self) -> Comparison:
+        baseline_cfg = self.cfgs[0]
+        baseline, *candidates = (
+            RecipeResult(Path(config).stem, str(config), fingerprint(cfg), config_diff(baseline_cfg, cfg))
+            for config, cfg in zip(self.configs, self.cfgs))
+        return Comparison(
+            baseline=baseline,
+            candidates=candidates,
+            shape=self.fixed_shape or input_shape(baseline_cfg) or first_image_shape(baseline_cfg),
+            environment=environment(baseline_cfg.get('default_scope', 'mmengine')),
+            batch_size=baseline_cfg.get('train_dataloader', {}).get('batch_size', 1))
 
+    def run(self) -> Comparison:
+        """Run all stages, saving the result after each."""
+        self.log_config_diff()
+        for stage in (self.count_complexity, self.collect_weights, self.measure_accuracy, self.measure_speed,
+                      self.visualize):
+            stage()
+            self.save()
+        return self.result
 
-class _Work:
-    """A comparison in the making: each stage fills a part of the result."""
-
-    def __init__(self, configs, work_dir, name, plan, shape, options, say):
-        self.work_dir, self.folder, self.plan, self.options, self.say = work_dir, work_dir / name, plan, options, say
-        self.configs = configs
-        self.cfgs = [load_config(config, options) for config in configs]
-        self.made_shape = tuple(shape) if shape else None
-        candidates = [Candidate(Path(config).stem, str(config), fingerprint(cfg), config_diff(self.cfgs[0], cfg))
-                      for config, cfg in zip(configs, self.cfgs)]
-        shape = self.made_shape or input_shape(self.cfgs[0]) or self._first_image_shape()
-        self.result = Comparison(
-            candidates, tuple(shape), environment(self.cfgs[0].get('default_scope', 'mmengine')),
-            self.cfgs[0].get('train_dataloader', {}).get('batch_size', 1))
-        earlier.take_over(self.result, self.folder)
-
-    def save(self):
-        """Write the result, as report.json, and the pages made of it."""
+    def save(self) -> None:
+        """Write the report."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        earlier.set_aside(self.result, self.folder, self.say)
+        archive_other_report(self.result, self.folder, self.log)
         write_report(self.result, self.folder)
 
-    def costs(self):
-        """Parameters and multiply-adds."""
-        for candidate, cfg in zip(self.result.candidates, self.cfgs):
-            if candidate.complexity is None:
-                self.say(f'Counting {candidate.name} at {self.result.shape[0]}x{self.result.shape[1]} pixels')
-                candidate.complexity = self._count(candidate, cfg)
+    def log_config_diff(self) -> None:
+        """Log how each candidate differs from the baseline."""
+        for candidate in self.result.candidates:
+            self.log(f'Config diff from {self.result.baseline.name} to {candidate.name}:')
+            for line in format_diff(candidate.config_diff):
+                self.log(line)
 
-    def weights(self):
-        """Trained weights: those that were given, or one training a recipe and seed."""
-        plan, candidates = self.plan, self.result.candidates
-        for place, candidate in enumerate(candidates):
-            if plan.checkpoints:
-                candidate.runs = _kept(candidate, [Run(None, str(plan.checkpoints[place]))])
-        if not plan.train:
+    def count_complexity(self) -> None:
+        """Count parameters and multiply-adds."""
+        for recipe, cfg in zip(self.result.recipes, self.cfgs):
+            if recipe.complexity is None:
+                self.log(f'Counting {recipe.name} at {self._size()} pixels')
+                recipe.complexity = self._count(recipe, cfg)
+
+    def collect_weights(self) -> None:
+        """Use the given checkpoints, or train each recipe with each seed."""
+        recipes, seeds = self.result.recipes, self.options.seeds
+        for recipe, checkpoint in zip(recipes, self.options.checkpoints):
+            recipe.runs = reuse_accuracy([Run(None, str(checkpoint))], recipe.runs)
+        if not self.options.train:
             return
-        number, total = 0, len(plan.seeds) * len(candidates)
-        runs = [[] for _ in candidates]
-        for seed in plan.seeds:  # the recipes take turns, so that an interrupted run has pairs to show
-            for candidate, config, own in zip(candidates, self.configs, runs):
+        runs = [[] for _ in recipes]
+        number, total = 0, len(seeds) * len(recipes)
+        for seed in seeds:  # outer loop, so that an interrupted comparison has complete pairs
+            for recipe, config, own in zip(recipes, self.configs, runs):
                 number += 1
-                training = self._train(config, candidate, seed, f'{number} of {total}')
+                training = self._train(config, recipe, seed, f'{number} of {total}')
                 own.append(Run(seed, training.checkpoint, training))
-                candidate.runs = _kept(candidate, own)
+                recipe.runs = reuse_accuracy(own, recipe.runs)
                 self.save()
 
-    def accuracy(self):
-        """Metrics of each run, and the bootstrap of their differences."""
-        stock = self.result.candidates[0]
-        for candidate, cfg in zip(self.result.candidates, self.cfgs):
-            if cfg.get('default_scope') not in ('mmdet', 'mmseg'):
-                continue
-            for run in candidate.runs:
-                if run.accuracy is None:
-                    run.accuracy = self._evaluate(cfg, candidate, run)
-        for place, candidate in enumerate(self.result.candidates[1:], 1):
-            stage, pairs = f'differences {place}', list(zip(stock.runs, candidate.runs))
-            key = [self.plan.resamples, [[_identity(first), _identity(run)] for first, run in pairs]]
-            if self._due(stage, key):
-                candidate.differences = [self._difference(first.accuracy, run.accuracy) for first, run in pairs
-                                         if first.accuracy and run.accuracy]
-                self._done(stage, key)
+    def measure_accuracy(self) -> None:
+        """Evaluate each run and bootstrap its difference from the baseline."""
+        for recipe, cfg in zip(self.result.recipes, self.cfgs):
+            if cfg.get('default_scope') in ('mmdet', 'mmseg'):
+                for run in recipe.runs:
+                    run.accuracy = run.accuracy or self._evaluate(cfg, recipe, run)
+        for index, candidate in enumerate(self.result.candidates, 1):
+            pairs = list(zip(self.result.baseline.runs, candidate.runs))
+            ids = [[file_id(one.checkpoint), file_id(other.checkpoint)] for one, other in pairs]
+            key = [self.options.resamples, ids]
+            if self._is_outdated(f'differences {index}', key):
+                candidate.differences = [self._bootstrap(one.accuracy, other.accuracy) for one, other in pairs
+                                         if one.accuracy and other.accuracy]
+                self._mark_finished(f'differences {index}', key)
 
-    def speed(self):
-        """Timings and memory."""
-        key = [self.plan.modes, self.plan.batch_sizes, self.plan.turns, self._weights_key(), self.made_shape]
-        if not self.plan.modes or not self._due('speed', key):
+    def measure_speed(self) -> None:
+        """Measure latency, throughput, training steps and memory."""
+        options = self.options
+        key = [options.modes, options.batch_sizes, options.turns, self._weights_key(), self.fixed_shape]
+        if not options.modes or not self._is_outdated('speed', key):
             return
-        models, device = self._models(), get_device()
-        tests, trains = self._timing_batches()
+        models = self._build_models()
+        self.result.synthetic_images = self.batches.synthetic
+        test_batches = {size: [self.batches.for_test(cfg, size) for cfg in self.cfgs]
+                        for size in sorted({1, *options.batch_sizes})}
         optimizers = [cfg.get('optim_wrapper') for cfg in self.cfgs]
+        train_batches = self.batches.for_training() if all(optimizers) else []
         self.result.environment['clock_mhz'] = clock_mhz()
-        measured = benchmark(models, optimizers, tests, trains if all(optimizers) else [], device, self.plan.modes,
-                             self.plan.turns, self.plan.budget, self.say)
-        for candidate, speeds in zip(self.result.candidates, measured):
-            candidate.speed = speeds
-        self._done('speed', key)
+        speeds = benchmark(models, optimizers, test_batches, train_batches, get_device(), options.modes, options.turns,
+                           options.budget, self.log)
+        for recipe, speed in zip(self.result.recipes, speeds):
+            recipe.speed = speed
+        self._mark_finished('speed', key)
 
-    def looks(self):
-        """Pictures."""
-        key = [self._weights_key(), self.made_shape]
-        if not self.plan.looks or not self._due('looks', key):
+    def visualize(self) -> None:
+        """Visualize the models on test images."""
+        key = [self._weights_key(), self.fixed_shape]
+        if not self.options.visualization or not self._is_outdated('visualization', key):
             return
         pictures = self.folder / 'pictures'
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir()
-        batches = self._test_batches(self.cfgs[0], 1)
-        found = look(self._models(), self.cfgs, batches, labels(self.result),
-                     say=lambda title: self.say(f'Looked at: {title}'))
-        self.result.looks = [_saved(section, pictures, place) for place, section in enumerate(found.sections, 1)]
-        self._done('looks', key)
+        batches = self.batches.for_test(self.cfgs[0], 1)
+        sections = visualize(self._build_models(), self.cfgs, batches, short_names(self.result),
+                             log=lambda title: self.log(f'Visualization: {title}'))
+        self.result.visualization = [_save_section(section, pictures, number)
+                                     for number, section in enumerate(sections, 1)]
+        self._mark_finished('visualization', key)
 
-    def _count(self, candidate, cfg):
+    def _size(self) -> str:
+        return '{}x{}'.format(*self.result.shape)
+
+    def _count(self, recipe: RecipeResult, cfg: Config) -> Complexity:
         try:
             return complexity(cfg, self.result.shape)
         except ValueError:
             raise
-        except Exception as error:  # whatever a model makes of an image of this size
-            raise ValueError(f'{candidate.name} cannot be run on an image of {self.result.shape[0]}x'
-                             f'{self.result.shape[1]} pixels ({in_one_line(error)}): give a larger shape, '
-                             f'or mend the model.') from error
+        except Exception as error:  # a model can raise anything for an unsuitable image size
+            raise ValueError(f'{recipe.name} cannot run on an image of {self._size()} pixels ({in_one_line(error)}): '
+                             f'use a larger shape, or fix the model.') from error
 
-    def _train(self, config, candidate, seed, place):
-        cfg = load_config(config, self.options, seed)
-        folder = self.work_dir / f'{candidate.name}-{fingerprint(cfg)}'
-        title = candidate.name if len(self.plan.seeds) == 1 else f'{candidate.name}, seed {seed}'
-        if finished_training(folder):
-            self.say(f'{title} is trained already (delete {folder} to train it anew).')
+    def _train(self, config: str | Path, recipe: RecipeResult, seed: int, position: str) -> Training:
+        cfg = load_config(config, self.cfg_options, seed)
+        folder = self.work_dir / f'{recipe.name}-{fingerprint(cfg)}'
+        title = recipe.name if len(self.options.seeds) == 1 else f'{recipe.name}, seed {seed}'
+        if load_finished_training(folder):
+            self.log(f'{title} is already trained (delete {folder} to train it again).')
         else:
-            self.say(f'Training {place}: {title}')
+            self.log(f'Training {position}: {title}')
         return train(cfg, folder, title)
 
-    def _evaluate(self, cfg, candidate, run):
-        name = f'{candidate.name}-{hashlib.sha256(str(run.checkpoint).encode()).hexdigest()[:8]}'
-        folder = Path(run.checkpoint).parent / 'accuracy' if run.training else self.work_dir / 'accuracy' / name
-        self.say(f'Evaluating {candidate.name}' + ('' if run.seed is None else f', seed {run.seed}'))
-        with _Bar('image') as progress:
+    def _evaluate(self, cfg: Config, recipe: RecipeResult, run: Run) -> Accuracy:
+        if run.training:
+            folder = Path(run.checkpoint).parent / 'accuracy'
+        else:
+            folder = self.work_dir / 'accuracy' / f'{recipe.name}-{digest(run.checkpoint)[:8]}'
+        self.log(f'Evaluating {recipe.name}' + ('' if run.seed is None else f', seed {run.seed}'))
+        with _ProgressBar('image') as progress:
             return evaluate(cfg, run.checkpoint, folder, progress)
 
-    def _difference(self, first, second):
-        with _Bar('resample') as progress:
-            intervals = paired_difference(first, second, resamples=self.plan.resamples, progress=progress)
-        return {name: dict(difference=one.difference, lower=one.lower, upper=one.upper)
-                for name, one in intervals.items()}
+    def _bootstrap(self, baseline: Accuracy, candidate: Accuracy) -> dict[str, dict]:
+        with _ProgressBar('resample') as progress:
+            intervals = paired_difference(baseline, candidate, resamples=self.options.resamples, progress=progress)
+        return {name: {'difference': interval.difference, 'lower': interval.lower, 'upper': interval.upper}
+                for name, interval in intervals.items()}
 
-    def _models(self):
-        return [load_model(cfg, candidate.runs[0].checkpoint) if candidate.runs
-                else build_untrained_model(cfg).to(get_device())
-                for candidate, cfg in zip(self.result.candidates, self.cfgs)]
+    def _build_models(self) -> list[nn.Module]:
+        """Build the models with the weights of their first run, or random ones if there is none."""
+        return [load_model(cfg, recipe.runs[0].checkpoint) if recipe.runs else
+                build_untrained_model(cfg).to(get_device()) for recipe, cfg in zip(self.result.recipes, self.cfgs)]
 
-    def _timing_batches(self):
-        """Test batches by size, one list a model, and one training batch a model."""
-        tests = {size: [self._test_batches(cfg, size) for cfg in self.cfgs]
-                 for size in sorted({1, *self.plan.batch_sizes})}
-        trains = []
-        for cfg in self.cfgs:
-            if self._made_images:
-                trains.append(made_batch(cfg, self.result.shape, self.result.batch_size))
-            elif cfg.get('train_dataloader'):
-                trains.extend(real_batches(cfg.train_dataloader, 1))
-        return tests, trains if len(trains) == len(self.cfgs) else []
+    def _weights_key(self) -> list[list[str]]:
+        return [[recipe.fingerprint, *(file_id(run.checkpoint) for run in recipe.runs[:1])]
+                for recipe in self.result.recipes]
 
-    @functools.cached_property
-    def _made_images(self):
-        """Whether images have to be made; asked once, for it reads every data set."""
-        self.result.made_images = bool(self.made_shape) or not all(map(_has_images, self.cfgs))
-        return self.result.made_images
+    def _is_outdated(self, stage: str, key: list) -> bool:
+        return self.result.stage_keys.get(stage) != digest(key)
 
-    def _test_batches(self, cfg, size):
-        if self._made_images:
-            return [made_batch(cfg, self.result.shape, size)]
-        return test_batches(cfg, size, max(1, IMAGES // size))
-
-    def _first_image_shape(self):
-        batch, = test_batches(self.cfgs[0], 1, 1)
-        return batch['inputs'][0].shape[-2:]
-
-    def _weights_key(self):
-        return [[candidate.fingerprint, *map(_identity, candidate.runs[:1])] for candidate in self.result.candidates]
-
-    def _due(self, stage, key):
-        return self.result.stages.get(stage) != _digest(key)
-
-    def _done(self, stage, key):
-        self.result.stages[stage] = _digest(key)
+    def _mark_finished(self, stage: str, key: list) -> None:
+        self.result.stage_keys[stage] = digest(key)
 
 
-class _Bar:
-    """A progress bar that is called with what is done and the total."""
+class _ProgressBar:
+    """Progress bar as a context that returns a callback for the finished number and the total."""
 
-    def __init__(self, unit):
+    def __init__(self, unit: str):
         self.bar = tqdm(unit=unit, leave=False)
 
-    def __enter__(self):
-        return self.update
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._update
 
-    def __exit__(self, *error):
+    def __exit__(self, *error) -> None:
         self.bar.close()
 
-    def update(self, done, total):
+    def _update(self, done: int, total: int) -> None:
         self.bar.total = total
         self.bar.update(done - self.bar.n)
 
 
-def _kept(candidate, runs):
-    """The runs, with the accuracy that an earlier call found for the same weights."""
-    before = {_identity(run): run.accuracy for run in candidate.runs if Path(run.checkpoint).is_file()}
-    for run in runs:
-        run.accuracy = before.get(_identity(run))
-    return runs
-
-
-def _identity(run):
-    """Path, size and time of the weights' file, as text."""
-    status = Path(run.checkpoint).stat()
-    return f'{run.checkpoint}:{status.st_size}:{status.st_mtime_ns}'
-
-
-def _digest(key):
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _has_images(cfg):
-    try:
-        return bool(test_batches(cfg, 1, 1))
-    except Exception:  # a data set that is not there fails in its own way
-        return False
-
-
-def _saved(section, folder, place):
-    """A section as JSON takes it, its pictures written as files."""
+def _save_section(section: Section, folder: Path, number: int) -> dict:
+    """Write the pictures of a section and return the section as JSON data."""
     pictures = []
-    for number, picture in enumerate(section.pictures, 1):
-        path = folder / f'{place:02d}_{number:02d}.png'
+    for index, picture in enumerate(section.pictures, 1):
+        path = folder / f'{number:02d}_{index:02d}.png'
         picture.image.save(path, optimize=True)
-        pictures.append(dict(caption=picture.caption, file=f'{folder.name}/{path.name}'))
-    return dict(title=section.title, caption=section.caption, numbers=section.numbers, problems=section.problems,
-                pictures=pictures)
+        pictures.append({'caption': picture.caption, 'file': f'{folder.name}/{path.name}'})
+    return {'title': section.title, 'caption': section.caption, 'numbers': section.numbers,
+            'problems': section.problems, 'pictures': pictures}

@@ -1,7 +1,7 @@
-"""Train one recipe to its end, going on from wherever an earlier run stopped.
+"""Train a config to its end, resuming an interrupted run.
 
-The training itself is mmengine's Runner in a process of its own (runner_process.py), so that no model's state, registry
-or random numbers reach the next. This side shows its progress and keeps its log.
+mmengine's Runner trains in a process of its own (training_process.py), so that no model state, registry or random state
+reaches the next training. This module starts that process, shows its progress and keeps its log.
 """
 
 import json
@@ -9,25 +9,27 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from mmengine.config import Config
 from tqdm import tqdm
 
-RESULT = 'result.json'  # written last: a folder that has it is finished
-PROGRESS = '@progress '  # begins the lines of the child's output that are for the bar and not for the log
+RESULT = 'result.json'  # written last, so a folder that has it is complete
+PROGRESS = '@progress '  # prefix of output lines that update the progress bar and are not logged
 
 
 @dataclass(frozen=True)
 class Training:
-    """What training a recipe came to.
+    """Result of a training run.
 
     Attributes:
-        metrics: The final evaluation's numbers under the toolbox's names (``coco/bbox_mAP``, ``mIoU``).
-        seconds: Time spent in training, data loading included and evaluation left out, over all interrupted runs.
+        metrics: Metrics of the final evaluation under the toolbox's names, such as ``coco/bbox_mAP`` or ``mIoU``.
+        seconds: Training time over all resumed runs, with data loading and without evaluation.
         iterations: Number of training steps.
-        checkpoint: Path of the last weights.
+        checkpoint: Path of the final weights.
     """
 
     metrics: dict
@@ -36,89 +38,98 @@ class Training:
     checkpoint: str
 
 
-def train(cfg, folder, title):
-    """Train a recipe, or hand back what an earlier run of it came to.
+def train(cfg: Config, folder: Path, title: str) -> Training:
+    """Train a config, or load the result of a finished training.
 
     Args:
-        cfg (mmengine.config.Config): The recipe.
-        folder (Path): Where checkpoints, logs and the result are kept; one folder a recipe.
-        title (str): What to call it where it fails.
+        cfg: Config to train.
+        folder: Folder for checkpoints, logs and the result; one per config.
+        title: Name of the training in error messages.
 
     Returns:
-        Training: The result.
+        The result of the training.
 
     Raises:
-        ValueError: Training failed; the message has the last line of the log and its path.
+        ValueError: If the training fails. The message has the last line of the log and its path.
     """
-    finished = finished_training(folder)
+    finished = load_finished_training(folder)
     if finished is not None:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f'{Path(cfg.filename).stem}.py'
     cfg.dump(config)
-    log = folder / 'console.log'
-    command = [sys.executable, '-m', 'mmxattn.comparison.training_process', str(config), str(folder)]
-    with open(log, 'a') as file, _progress_bar() as bar:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'})
-        try:
-            last = _follow(process.stdout, file, bar)
-        except BaseException:  # Ctrl-C above all; the child gets it as well where both run in one terminal
-            process.terminate()
-            raise
-        finally:
-            status = process.wait()
-    finished = finished_training(folder)
+    log_file = folder / 'console.log'
+    status, last_line = _run_process(config, folder, log_file)
+    finished = load_finished_training(folder)
     if status != 0 or finished is None:
-        raise ValueError(f'Training of {title} stopped with exit status {status}: {last!r}. The whole log is in {log}; '
-                         f'run the same command again to go on from the last checkpoint.')
+        raise ValueError(f'Training {title} failed with exit status {status}: {last_line!r}. The log is in {log_file}; '
+                         f'run the same command again to resume from the last checkpoint.')
     return finished
 
 
-def finished_training(folder):
-    """The result that a folder holds, or None if training has not come to its end there."""
+def load_finished_training(folder: Path) -> Training | None:
+    """Load the result of a training from its folder, or return None if it has not finished."""
     try:
         result = json.loads((folder / RESULT).read_text())
     except FileNotFoundError:
         return None
     checkpoint = folder / Path(result['checkpoint']).name  # the folder may have been moved
-    return Training(**dict(result, checkpoint=str(checkpoint))) if checkpoint.is_file() else None
+    return Training(**{**result, 'checkpoint': str(checkpoint)}) if checkpoint.is_file() else None
 
 
-def last_checkpoint(folder):
-    """The checkpoint to go on from, or None.
+def find_last_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint to resume from, or None.
 
-    ``last_checkpoint`` may name a file that is gone: mmengine removes old checkpoints before it writes the new one.
+    The file ``last_checkpoint`` may name a checkpoint that no longer exists, as mmengine removes old checkpoints before
+    it writes a new one.
     """
-    note = folder / 'last_checkpoint'
-    if not note.is_file():
+    pointer = folder / 'last_checkpoint'
+    if not pointer.is_file():
         return None
-    checkpoint = folder / Path(note.read_text().strip()).name
+    checkpoint = folder / Path(pointer.read_text().strip()).name
     return checkpoint if checkpoint.is_file() else None
 
 
-def _progress_bar():
-    interval = 0.5 if sys.stderr.isatty() else 15  # seconds; a log file wants a line now and then, not a film
-    columns = shutil.get_terminal_size().columns  # tqdm's own look hides the bar where a terminal has no height
+def _run_process(config: Path, folder: Path, log_file: Path) -> tuple[int, str]:
+    """Run the training process; return its exit status and the last line of its output."""
+    command = [sys.executable, '-m', 'mmxattn.comparison.training_process', str(config), str(folder)]
+    with open(log_file, 'a') as file, _progress_bar() as bar:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+        try:
+            last_line = _follow(process.stdout, file, bar)
+        except BaseException:  # Ctrl-C reaches the child only if both run in the same terminal
+            process.terminate()
+            raise
+        finally:
+            status = process.wait()
+    return status, last_line
+
+
+def _progress_bar() -> tqdm:
+    interval = 0.5 if sys.stderr.isatty() else 15  # seconds; fewer updates where the output goes to a file
+    columns = shutil.get_terminal_size().columns  # tqdm hides the bar if the terminal reports no height
     return tqdm(unit='step', mininterval=interval, smoothing=0.05, ncols=columns, nrows=20,
                 bar_format='  {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}')
 
 
-def _follow(lines, file, bar):
-    """Show the progress lines on the bar, put the others into the log; returns the last that says something."""
-    recent = deque(maxlen=1)
+def _follow(lines: Iterable[str], file: TextIO, bar: tqdm) -> str:
+    """Send progress lines to the bar and other lines to the log; return the last line that is not empty."""
+    last_line = 'no output'
     for line in lines:
         if line.startswith(PROGRESS):
-            progress = json.loads(line[len(PROGRESS):])
-            if bar.total is None:
-                bar.reset(progress['total'])
-                # What an earlier run did says nothing of this run's pace.
-                bar.initial = bar.n = bar.last_print_n = progress['done'] - 1
-            bar.set_postfix_str(progress['note'], refresh=False)
-            bar.update(progress['done'] - bar.n)
-        else:
-            file.write(line)
-            file.flush()
-            recent.extend([line.strip()] if line.strip() else [])
-    return recent[0] if recent else 'no output'
+            _update_bar(bar, **json.loads(line[len(PROGRESS):]))
+            continue
+        file.write(line)
+        file.flush()
+        last_line = line.strip() or last_line
+    return last_line
+
+
+def _update_bar(bar: tqdm, done: int, total: int, note: str) -> None:
+    if bar.total is None:
+        bar.reset(total)
+        bar.initial = bar.n = bar.last_print_n = done - 1  # steps of an earlier run do not count for the speed
+    bar.set_postfix_str(note, refresh=False)
+    bar.update(done - bar.n)

@@ -41,8 +41,8 @@ def load_config(path: str | Path, cfg_options: dict | None = None, seed: int | N
         raise ValueError(f'--cfg-options {cfg_options} do not match {path} ({type(error).__name__}: {error}): use keys '
                          f'that the config has.') from error
     if not isinstance(cfg.get('model'), dict):
-        raise ValueError(f'The config {path} has model={cfg.get("model")!r}: add model=dict(...), or give a config '
-                         f'that has it.')
+        raise ValueError(f'The config {path} must define `model` as a dict, got {cfg.get("model")!r}: add it, or give '
+                         f'another config.')
     if seed is not None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
     return cfg

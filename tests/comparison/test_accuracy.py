@@ -1,4 +1,4 @@
-"""Accuracy of models that echo the annotations, distorted, over the embedded data: fast, and neither 0 nor 1."""
+"""Accuracy of toy models that return distorted ground truth, which is fast and gives metrics between 0 and 1."""
 import json
 from dataclasses import asdict
 
@@ -25,7 +25,7 @@ IMAGES = 8
 
 
 class Echo(BaseModel):
-    """Answers with the annotations, distorted as much as its only weight says."""
+    """Predict the ground truth, distorted by the amount of its only parameter."""
 
     def __init__(self, data_preprocessor=None):
         super().__init__(data_preprocessor)
@@ -33,15 +33,15 @@ class Echo(BaseModel):
 
     def forward(self, inputs, data_samples, mode):
         for sample in data_samples:
-            self.answer(sample, torch.Generator().manual_seed(sum(map(ord, sample.img_path[-12:]))))
+            self.predict_sample(sample, torch.Generator().manual_seed(sum(map(ord, sample.img_path[-12:]))))
         return data_samples
 
 
 @MODELS.register_module(force=True)
 class EchoDetector(Echo):
-    """Moves the boxes, draws scores, and names every fifth box another digit."""
+    """Move the boxes, draw random scores, and change the class of every fifth box."""
 
-    def answer(self, sample, generator):
+    def predict_sample(self, sample, generator):
         truth = sample.gt_instances
         moved = truth.bboxes.cpu() + torch.randn(len(truth), 4, generator=generator) * float(self.distortion)
         scores = torch.rand(len(truth), generator=generator)
@@ -51,9 +51,9 @@ class EchoDetector(Echo):
 
 @MODELS.register_module(force=True)
 class EchoSegmentor(Echo):
-    """Calls pixels at random something else."""
+    """Change the class of random pixels."""
 
-    def answer(self, sample, generator):
+    def predict_sample(self, sample, generator):
         truth = sample.gt_sem_seg.data.cpu()
         wrong = torch.rand(truth.shape, generator=generator) < float(self.distortion)
         sample.pred_sem_seg = PixelData(data=torch.where(wrong, 1 - truth, truth))
@@ -84,7 +84,7 @@ def segmentor(scenes):
 
 @pytest.fixture
 def weights(tmp_path):
-    """A checkpoint file of an echo with this distortion."""
+    """Return a function that writes a checkpoint with a given distortion."""
 
     def write(distortion):
         path = tmp_path / f'{distortion}.pth'
@@ -94,14 +94,14 @@ def weights(tmp_path):
     return write
 
 
-def test_a_detector_gets_the_official_numbers(detector, weights, tmp_path):
+def test_detection_metrics_match_toolbox(detector, weights, tmp_path):
     steps = []
     found = evaluate(detector, weights(3), tmp_path / 'run', progress=lambda *step: steps.append(step))
-    assert (found.task, found.images, found.classes) == ('detection', IMAGES, list('0123456789'))
+    assert (found.task, found.num_images, found.classes) == ('detection', IMAGES, list('0123456789'))
     assert steps[-1] == (IMAGES, IMAGES)
     assert set(found.metrics) == set(METRICS) and 0.1 < found.metrics['AP'] < 0.9
     for short, name in dict(AP='mAP', AP50='mAP_50', AP75='mAP_75', AP_S='mAP_s', AP_M='mAP_m', AP_L='mAP_l').items():
-        assert found.reported[f'coco/bbox_{name}'] == round(found.metrics[short], 3)  # what `mim test` prints
+        assert found.reported[f'coco/bbox_{name}'] == round(found.metrics[short], 3)
     for name, values in found.per_class.items():
         if values is not None:
             assert found.reported[f'coco/{name}_precision'] == round(values['AP'], 3)
@@ -114,11 +114,11 @@ def test_a_detector_gets_the_official_numbers(detector, weights, tmp_path):
     assert np.mean(found.curves['0.5']) == pytest.approx(found.metrics['AP50'])
 
 
-def test_a_segmentor_gets_the_official_numbers(segmentor, weights, tmp_path):
+def test_segmentation_metrics_match_toolbox(segmentor, weights, tmp_path):
     found = evaluate(segmentor, weights(0.2), tmp_path / 'run')
-    assert (found.task, found.images, found.classes) == ('segmentation', IMAGES, ['background', 'digit'])
+    assert (found.task, found.num_images, found.classes) == ('segmentation', IMAGES, ['background', 'digit'])
     assert set(found.reported) == {'mIoU', 'aAcc', 'mAcc'}
-    for name, value in found.reported.items():  # what `mim test` prints
+    for name, value in found.reported.items():
         assert value == pytest.approx(round(found.metrics[name], 2))
     assert 75 < found.metrics['aAcc'] < 85
     assert found.metrics['mIoU'] == pytest.approx(np.mean([values['IoU'] for values in found.per_class.values()]))
@@ -128,33 +128,34 @@ def test_a_segmentor_gets_the_official_numbers(segmentor, weights, tmp_path):
     assert found.operating_point is found.errors is found.curves is None
 
 
-def test_the_stock_recipes_go_through(scenes, tmp_path):
-    """Real models with random weights: what they predict is poor, and is measured."""
+@pytest.mark.slow
+def test_real_models_can_be_evaluated(scenes, tmp_path):
+    """Real models with random weights."""
     root = digit_scenes.write(**scenes)
-    for recipe, options in ((DETECTOR, {'test_evaluator.ann_file': f'{root}/test.json'}), (SEGMENTOR, {})):
-        cfg = load_config(recipe, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
+    for path, options in ((DETECTOR, {'test_evaluator.ann_file': f'{root}/test.json'}), (SEGMENTOR, {})):
+        cfg = load_config(path, {'test_dataloader.dataset.scenes': scenes, 'test_dataloader.num_workers': 0,
                                    'test_dataloader.persistent_workers': False, **options})
         torch.manual_seed(0)
         torch.save(dict(state_dict=build_model(cfg).state_dict()), tmp_path / 'random.pth')
-        found = evaluate(cfg, tmp_path / 'random.pth', tmp_path / recipe.stem)
-        assert found.images == IMAGES and found.reported
+        found = evaluate(cfg, tmp_path / 'random.pth', tmp_path / path.stem)
+        assert found.num_images == IMAGES and found.reported
         assert all(value is None or 0 <= value <= 100 for value in found.metrics.values())
 
 
-def test_asked_again_it_reads(detector, weights, tmp_path, monkeypatch):
+def test_result_is_cached(detector, weights, tmp_path, monkeypatch):
     first = evaluate(detector, weights(3), tmp_path / 'run')
-    monkeypatch.setattr(accuracy_module, 'predict', lambda *args: pytest.fail('the model was run again'))
+    monkeypatch.setattr(accuracy_module, 'predict', lambda *args: pytest.fail('the model ran again'))
     again = evaluate(detector, weights(3), tmp_path / 'run')
     assert again == first and isinstance(again, Accuracy)
     moved = (tmp_path / 'run').rename(tmp_path / 'elsewhere')
     assert evaluate(detector, weights(3), moved).folder == str(moved)
 
 
-@pytest.mark.parametrize('change', ['weights', 'recipe', 'version', 'files'])
-def test_it_is_measured_anew_when_anything_changes(detector, weights, tmp_path, monkeypatch, change):
+@pytest.mark.parametrize('change', ['weights', 'config', 'version', 'files'])
+def test_cache_is_invalidated(detector, weights, tmp_path, monkeypatch, change):
     evaluate(detector, weights(3), tmp_path / 'run')
     checkpoint = weights(4 if change == 'weights' else 3)
-    if change == 'recipe':
+    if change == 'config':
         detector.test_dataloader.batch_size = 2
     elif change == 'version':
         monkeypatch.setattr(accuracy_module, 'VERSION', -1)
@@ -166,7 +167,7 @@ def test_it_is_measured_anew_when_anything_changes(detector, weights, tmp_path, 
     assert ran == [1]
 
 
-def test_stopped_half_way_nothing_false_is_left(detector, weights, tmp_path, monkeypatch):
+def test_interruption_leaves_no_inconsistent_cache(detector, weights, tmp_path, monkeypatch):
     evaluate(detector, weights(3), tmp_path / 'run')
 
     def stop(*args):
@@ -176,42 +177,41 @@ def test_stopped_half_way_nothing_false_is_left(detector, weights, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         evaluate(detector, weights(5), tmp_path / 'run')
     monkeypatch.undo()
-    assert not (tmp_path / 'run' / 'accuracy.json').exists()  # the old numbers beside the new predictions would lie
-    assert not list((tmp_path / 'run').glob('*.tmp'))
+    assert not (tmp_path / 'run' / 'accuracy.json').exists()  # no old result with new predictions
     assert not list((tmp_path / 'run').glob('.*.part'))
     new = evaluate(detector, weights(5), tmp_path / 'run')
     assert new.metrics['AP'] == evaluate(detector, weights(5), tmp_path / 'fresh').metrics['AP']
 
 
-def test_it_goes_through_json(detector, segmentor, weights, tmp_path):
+def test_json_round_trip(detector, segmentor, weights, tmp_path):
     for cfg, distortion in ((detector, 3), (segmentor, 0.1)):
         found = evaluate(cfg, weights(distortion), tmp_path / str(distortion))
         text = json.dumps(asdict(found), allow_nan=False)
-        assert Accuracy.from_dict(json.loads(text)) == found
+        assert Accuracy(**json.loads(text)) == found
 
 
-def test_a_missing_checkpoint_is_told(detector, tmp_path):
+def test_missing_checkpoint_is_reported(detector, tmp_path):
     with pytest.raises(ValueError, match='There is no checkpoint .*absent.pth'):
         evaluate(detector, tmp_path / 'absent.pth', tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
-def test_some_images_and_some_classes(detector, weights, tmp_path):
-    """Only what the data set hands out is measured, and labels find their categories again."""
+def test_subset_of_images_and_classes(detector, weights, tmp_path):
+    """Only images that the dataset yields are evaluated, and labels are mapped to categories."""
     detector.test_dataloader.dataset.indices = [1, 4]
-    detector.test_dataloader.dataset.metainfo = dict(classes=('3', '7', '1'))  # not in the order of the file
+    detector.test_dataloader.dataset.metainfo = dict(classes=('3', '7', '1'))  # another order than in the file
     found = evaluate(detector, weights(0.5), tmp_path / 'run')
     kept = Detections.load(found.folder)
-    assert found.images == len(kept.ground_truth['images']) == 2
+    assert found.num_images == len(kept.ground_truth['images']) == 2
     assert found.classes == ['1', '3', '7']
     assert {ann['image_id'] for ann in kept.ground_truth['annotations']} <= {2, 5}
-    right = {(ann['image_id'], ann['category_id']) for ann in kept.ground_truth['annotations']}
-    named = [(result['image_id'], result['category_id']) in right for result in kept.results]
-    assert named and np.mean(named) >= 0.7  # every fifth is misnamed
+    correct = {(ann['image_id'], ann['category_id']) for ann in kept.ground_truth['annotations']}
+    hits = [(result['image_id'], result['category_id']) in correct for result in kept.results]
+    assert hits and np.mean(hits) >= 0.7  # every fifth has another class
 
 
-def test_boxes_from_xml_and_voc_metric(detector, weights, tmp_path, scenes):
-    """A data set without a COCO file; difficult objects are not counted as missed."""
+def test_voc_dataset(detector, weights, tmp_path, scenes):
+    """A dataset without a COCO file; difficult objects do not count as missed."""
     write_voc(tmp_path, digit_scenes.write(**scenes))
     detector.test_dataloader.dataset = dict(
         type='XMLDataset', data_root=str(tmp_path), ann_file='list.txt', data_prefix=dict(sub_data_root=''),
@@ -221,7 +221,7 @@ def test_boxes_from_xml_and_voc_metric(detector, weights, tmp_path, scenes):
     found = evaluate(detector, weights(1), tmp_path / 'run')
     assert found.metrics['mAP'] == found.reported['pascal_voc/mAP'] > 0.1
     kept = Detections.load(found.folder)
-    assert [ann['iscrowd'] for ann in kept.ground_truth['annotations']].count(1) == IMAGES  # one of each image
+    assert [ann['iscrowd'] for ann in kept.ground_truth['annotations']].count(1) == IMAGES  # one per image
     overall = found.operating_point['overall']
     assert overall['tp'] + overall['fn'] == len(kept.ground_truth['annotations']) - IMAGES
     assert [image['id'] for image in kept.ground_truth['images']] == list(range(1, IMAGES + 1))
@@ -247,7 +247,7 @@ def write_voc(folder, root):
 
 
 @pytest.mark.parametrize('task', ['detector', 'segmentor'])
-def test_the_difference_has_its_interval(task, request, weights, tmp_path):
+def test_paired_difference(task, request, weights, tmp_path):
     cfg = request.getfixturevalue(task)
     good, bad = (evaluate(cfg, weights(distortion), tmp_path / str(distortion))
                  for distortion in ((1, 6) if task == 'detector' else (0.1, 0.3)))
@@ -265,7 +265,7 @@ def test_the_difference_has_its_interval(task, request, weights, tmp_path):
     assert {(each.difference, each.lower, each.upper) for each in same.values()} == {(0, 0, 0)}
 
 
-def test_the_order_of_the_segmented_images_changes_nothing(segmentor, weights, tmp_path):
+def test_order_of_segmented_images_does_not_matter(segmentor, weights, tmp_path):
     runs = [evaluate(segmentor, weights(distortion), tmp_path / str(distortion)) for distortion in (0.1, 0.3)]
     before = paired_difference(*runs, resamples=50)
     for number, run in enumerate(runs):
@@ -275,21 +275,21 @@ def test_the_order_of_the_segmented_images_changes_nothing(segmentor, weights, t
     assert paired_difference(*runs, resamples=50) == before
 
 
-def test_what_cannot_be_compared_is_told(detector, segmentor, weights, tmp_path):
+def test_incomparable_results_are_rejected(detector, segmentor, weights, tmp_path):
     boxes = evaluate(detector, weights(1), tmp_path / 'boxes')
     maps = evaluate(segmentor, weights(0.1), tmp_path / 'maps')
     detector.test_dataloader.dataset.indices = 3
     fewer = evaluate(detector, weights(1), tmp_path / 'fewer')
-    with pytest.raises(ValueError, match='not measured on the same data'):
+    with pytest.raises(ValueError, match='evaluate both on the same dataset'):
         paired_difference(boxes, fewer)
-    with pytest.raises(ValueError, match='holds detection, .* segmentation'):
+    with pytest.raises(ValueError, match='same task: .* detection .* segmentation'):
         paired_difference(boxes, maps)
-    with pytest.raises(ValueError, match=r"No interval can be drawn for \['mAP'\]: take some of \('AP', "):
+    with pytest.raises(ValueError, match=r"metric_names must be among \('AP', .* got \['mAP'\]"):
         paired_difference(boxes, boxes, ['AP', 'mAP'])
 
 
-def test_a_set_whose_answers_are_secret_is_passed_over(segmentor, weights, tmp_path):
+def test_test_set_without_public_targets_is_skipped(segmentor, weights, tmp_path):
     segmentor.val_dataloader, segmentor.val_evaluator = segmentor.test_dataloader, segmentor.test_evaluator
-    segmentor.test_evaluator = dict(type='IoUMetric', format_only=True, output_dir=str(tmp_path / 'secret'))
+    segmentor.test_evaluator = dict(type='IoUMetric', format_only=True, output_dir=str(tmp_path / 'predictions'))
     segmentor.test_dataloader = dict(segmentor.test_dataloader, dataset=dict(type='NoSuchDataset'))
     assert evaluate(segmentor, weights(0), tmp_path / 'run').metrics['mIoU'] == 100

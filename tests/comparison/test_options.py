@@ -1,27 +1,29 @@
 import pytest
 
-from mmxattn.comparison.options import Plan
+from mmxattn.comparison import CompareOptions
 
 
-@pytest.mark.parametrize('plan, number, told', [
-    (Plan(), 1, 'two or more config files.*got 1'),
-    (Plan(checkpoints=('a.pth', 'b.pth'), train=True), 2, 'take one of the two'),
-    (Plan(checkpoints=('a.pth', )), 2, '2 config files and 1 checkpoints'),
-    (Plan(checkpoints=('a.pth', 'b.pth')), 2, 'no checkpoint a.pth'),
-    (Plan(batch_sizes=(4, 0)), 2, 'batch_sizes is 0: take 1 or more'),
-    (Plan(turns=0), 2, 'turns is 0'),
-    (Plan(resamples=-1), 2, 'resamples is -1'),
-    (Plan(train=True, seeds=()), 2, 'seeds is empty'),
-    (Plan(train=True, seeds=(0, -1)), 2, 'seeds is -1: take 0 or more'),
-    (Plan(train=True, seeds=(3, 3)), 2, 'seed occurs twice'),
-    (Plan(budget=0), 2, 'budget is 0'),
-    (Plan(modes=('fp32', 'int3')), 2, "no mode 'int3': take of fp32, amp, compile"),
+@pytest.mark.parametrize('options, num_configs, message', [
+    (CompareOptions(), 1, 'two or more config files.*got 1'),
+    (CompareOptions(checkpoints=('a.pth', 'b.pth'), train=True), 2, 'give one of the two'),
+    (CompareOptions(checkpoints=('a.pth', )), 2, '2 config files need 2 checkpoints, got 1'),
+    (CompareOptions(checkpoints=('a.pth', 'b.pth')), 2, 'no checkpoint a.pth'),
+    (CompareOptions(batch_sizes=(4, 0)), 2, 'batch_sizes must be 1 or more, got 0'),
+    (CompareOptions(turns=0), 2, 'turns must be 1 or more, got 0'),
+    (CompareOptions(resamples=-1), 2, 'resamples must be 1 or more, got -1'),
+    (CompareOptions(train=True, seeds=()), 2, 'seeds must have at least one value'),
+    (CompareOptions(train=True, seeds=(0, -1)), 2, 'seeds must be 0 or more, got -1'),
+    (CompareOptions(train=True, seeds=(3, 3)), 2, 'seeds must differ'),
+    (CompareOptions(budget=0), 2, 'budget must be more than 0 seconds, got 0'),
+    (CompareOptions(modes=('fp32', 'int3')), 2, "modes must be among fp32, amp, compile; got 'int3'"),
 ])
-def test_a_plan_that_cannot_be(plan, number, told):
-    with pytest.raises(ValueError, match=told):
-        plan.check(number)
+def test_invalid_options_are_rejected(options, num_configs, message):
+    with pytest.raises(ValueError, match=message):
+        options.validate(num_configs)
 
 
-def test_a_plan_that_can(tmp_path):
-    (tmp_path / 'a.pth').touch()
-    assert Plan(checkpoints=(tmp_path / 'a.pth', ) * 3, modes=()).check(3) is None
+def test_valid_options_are_accepted(tmp_path):
+    checkpoint = tmp_path / 'a.pth'
+    checkpoint.touch()
+    CompareOptions(checkpoints=(checkpoint, ) * 3, modes=()).validate(3)
+    CompareOptions().validate(2)

@@ -1,35 +1,33 @@
-"""The table of effective receptive fields."""
+"""Table of effective receptive fields."""
 
-from ..result import labels
+from ..result import Comparison, short_names
 from .table import Row, Table, differences
 
-TITLE = 'Effective receptive field'  # of the section that has the pictures
+SECTION = 'Effective receptive field'  # title of the visualization section with the numbers
 
 
-def receptive_field_table(comparison):
-    """Size of each stage's effective receptive field, its ratio to the stage before, and area ratios.
-
-    Args:
-        comparison (Comparison): Its looks are used.
-
-    Returns:
-        Table: Empty before they are made.
-    """
-    names = labels(comparison)
-    table = Table('Size of receptive fields', names, note=(
-        'Sigma: standard deviation of the gradient\'s place in pixels (FINE, Eq. 12); its ratio to the stage before '
-        '(Eq. 13). Area: percent of the image that the smallest centred square with that share of the gradient takes.'))
-    section = next((section for section in comparison.looks if section['title'] == TITLE), None)
+def receptive_field_table(comparison: Comparison) -> Table:
+    """List sigma and area ratios of the effective receptive field of each stage; empty before visualization."""
+    names = short_names(comparison)
+    table = Table('Effective receptive field: size', names, note=(
+        'Sigma: standard deviation of the position of the gradient in pixels (FINE, Eq. 12), and its ratio to the '
+        'previous stage (Eq. 13). Area: part of the image, in percent, that is covered by the smallest centered square '
+        'with the given part of the gradient.'))
+    section = next((section for section in comparison.visualization if section['title'] == SECTION), None)
     if section is None:
         return table
-    found = [{stage['name']: stage for stage in section['numbers'].get(name, [])} for name in names]
-    for stage in dict.fromkeys(name for own in found for name in own):
-        entries = [own.get(stage, {}) for own in found]
-        table.rows.append(Row(f'{stage}: sigma (px)', differences([e.get('sigma') for e in entries]), '.1f'))
-        ratios = [e.get('sigma_ratio') for e in entries]
-        if any(ratio is not None for ratio in ratios):
-            table.rows.append(Row(f'{stage}: ratio to the stage before', differences(ratios), '.2f'))
-        for share in dict.fromkeys(share for e in entries for share in e.get('area_ratios', {})):
-            areas = [e['area_ratios'][share] * 100 if e else None for e in entries]
-            table.rows.append(Row(f'{stage}: area of {share} (%)', differences(areas), '.1f'))
+    stages = [{stage['name']: stage for stage in section['numbers'].get(name, [])} for name in names]
+    for name in dict.fromkeys(name for own in stages for name in own):
+        table.rows.extend(_stage_rows(name, [own.get(name, {}) for own in stages]))
     return table
+
+
+def _stage_rows(name: str, entries: list[dict]) -> list[Row]:
+    rows = [Row(f'{name}: sigma (px)', differences([entry.get('sigma') for entry in entries]), '.1f')]
+    sigma_ratios = [entry.get('sigma_ratio') for entry in entries]
+    if any(ratio is not None for ratio in sigma_ratios):
+        rows.append(Row(f'{name}: sigma ratio to previous stage', differences(sigma_ratios), '.2f'))
+    for share in dict.fromkeys(share for entry in entries for share in entry.get('area_ratios', {})):
+        areas = [entry['area_ratios'][share] * 100 if entry else None for entry in entries]
+        rows.append(Row(f'{name}: area of {share} (%)', differences(areas), '.1f'))
+    return rows

@@ -1,5 +1,6 @@
-"""A table of numbers: what report.html, report.md and the terminal show, and report.json keeps."""
+"""Tables of numbers, as shown in the reports and on the terminal and kept in report.json."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -8,29 +9,29 @@ class Cell:
     """One quantity of one recipe.
 
     Attributes:
-        value: The number, or a text; None where there is none.
-        change: Against the first recipe: a difference, or a ratio if ``relative``; None to show none.
-        lower: Of an interval around the change, or around the value where there is none; None to show none.
-        upper: Likewise.
+        value: Number or text, or None if there is none.
+        change: Difference from the baseline, or ratio to it if ``relative``; None to show none.
+        lower: Lower end of the interval of the change, or of the value if there is no change; None to show none.
+        upper: Upper end of that interval.
         spread: Standard deviation over seeds; None to show none.
         relative: Whether ``change`` is a ratio.
     """
 
-    value: object = None
-    change: float = None
-    lower: float = None
-    upper: float = None
-    spread: float = None
+    value: float | str | None = None
+    change: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    spread: float | None = None
     relative: bool = False
 
-    def text(self, form):
-        """As it is printed: ``0.423 ±0.010 (+0.012, -0.003 to +0.027)``.
+    def text(self, form: str) -> str:
+        """Format the cell, for example as ``0.423 ±0.010 (+0.012, -0.003 to +0.027)``.
 
         Args:
-            form (str): Format of the number, ``.3f``; differences have the same, ratios two decimals.
+            form: Format spec of values and differences, such as ``.3f``. Ratios always have three decimals.
 
         Returns:
-            str: The text; a dash for nothing.
+            The text, or a dash if there is no value.
         """
         if self.value is None:
             return '-'
@@ -39,73 +40,66 @@ class Cell:
         text = f'{self.value:{form}}'
         if self.spread is not None:
             text += f' ±{self.spread:{form.lstrip("+")}}'
-        if self.change is None and self.lower is not None:
+        if self.change is not None:
+            text += f' ({self._change_text(form)})'
+        elif self.lower is not None:
             text += f' ({self.lower:{form}} to {self.upper:{form}})'
-        return text + (f' ({self._change(form)})' if self.change is not None else '')
+        return text
 
-    def _change(self, form):
-        if self.relative:
-            text = f'x{self.change:.3f}'
-            return text if self.lower is None else f'{text}, {self.lower:.3f} to {self.upper:.3f}'
-        text = f'{self.change:+{form}}'
-        return text if self.lower is None else f'{text}, {self.lower:+{form}} to {self.upper:+{form}}'
+    def _change_text(self, form: str) -> str:
+        prefix, form = ('x', '.3f') if self.relative else ('', f'+{form}')
+        text = f'{prefix}{self.change:{form}}'
+        return text if self.lower is None else f'{text}, {self.lower:{form}} to {self.upper:{form}}'
 
 
 @dataclass
 class Row:
-    """One quantity.
+    """One quantity of all recipes.
 
     Attributes:
-        name: With its unit.
-        cells: :class:`Cell`, one a column.
-        form: Format of the numbers.
+        name: Name with unit.
+        cells: One cell per column.
+        form: Format spec of the numbers.
     """
 
     name: str
-    cells: list
+    cells: list[Cell]
     form: str = '.3f'
 
-    def texts(self):
-        """The cells as they are printed."""
+    def texts(self) -> list[str]:
+        """Format the cells."""
         return [cell.text(self.form) for cell in self.cells]
 
 
 @dataclass
 class Table:
-    """Rows of one subject.
+    """A table; false if it has no rows.
 
     Attributes:
-        title: A few words.
-        columns: Heads of the cells' columns.
-        rows: :class:`Row`.
-        note: Sentences below: units, rules, what to make of it.
+        title: Title of the table.
+        columns: Names of the columns.
+        rows: Rows of the table.
+        note: Text below the table: units, definitions, how to read it.
     """
 
     title: str
-    columns: list
-    rows: list = field(default_factory=list)
+    columns: list[str]
+    rows: list[Row] = field(default_factory=list)
     note: str = ''
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.rows)
 
 
-def differences(values):
-    """Cells of some values, all but the first with their difference from it.
-
-    Args:
-        values (list[float]): One a recipe; None where there is none.
-
-    Returns:
-        list[Cell]: As many.
-    """
+def differences(values: Sequence[float | None]) -> list[Cell]:
+    """Create cells with the difference of each value from the first one."""
     first = values[0]
-    return [Cell(value, None if place == 0 or value is None or first is None else value - first)
-            for place, value in enumerate(values)]
+    return [Cell(value, None if index == 0 or value is None or first is None else value - first)
+            for index, value in enumerate(values)]
 
 
-def ratios(values):
-    """As :func:`differences`, with the ratio to the first."""
+def ratios(values: Sequence[float | None]) -> list[Cell]:
+    """Create cells with the ratio of each value to the first one."""
     first = values[0]
-    return [Cell(value, None if place == 0 or value is None or not first else value / first, relative=True)
-            for place, value in enumerate(values)]
+    return [Cell(value, None if index == 0 or value is None or not first else value / first, relative=True)
+            for index, value in enumerate(values)]

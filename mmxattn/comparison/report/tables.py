@@ -1,49 +1,47 @@
-"""All tables of a comparison, and the one that says the most in the fewest rows."""
+"""All tables of a comparison, and a summary."""
 
-from ..result import labels
-from .accuracy import accuracy_table, class_tables, difference_table, error_table, luck, operating_table
-from .complexity import cost_table, uncounted_table
+from ..result import Comparison, short_names
+from .accuracy import (
+    accuracy_table,
+    class_tables,
+    difference_table,
+    error_table,
+    operating_point_table,
+    significance_note,
+)
+from .complexity import complexity_table, uncounted_table
 from .plots import main_metric
 from .receptive_field import receptive_field_table
 from .speed import speed_table
 from .table import Table
 
-UNTRAINED = ('No weights were given, and none were trained: timings and pictures are of models with random weights. A '
-             'detector then finds random boxes, and their number is in its timings.')
-GLANCE = ('Parameters (M)', 'MACs (G)', 'AP', 'AP50', 'AP_S', 'AP_M', 'AP_L', 'mAP', 'mIoU', 'mIoU@small')
+UNTRAINED_NOTE = (
+    'No checkpoints were given and nothing was trained: speed and visualization use random weights. The number of '
+    'detections, and with it the time of a detector, differs from that of a trained model.')
+SUMMARY_ROWS = ('Parameters (M)', 'MACs (G)', 'AP', 'AP50', 'AP_S', 'AP_M', 'AP_L', 'mAP', 'mIoU', 'mIoU@small')
 
 
-def tables(comparison):
-    """Everything that is known, by subject.
+def tables_by_heading(comparison: Comparison) -> dict[str, list[Table]]:
+    """Create all tables that have rows, by heading of the report; pictures can be under 'Visualization' without any."""
+    tables = {
+        'Complexity': [complexity_table(comparison), uncounted_table(comparison)],
+        'Speed': [speed_table(comparison)],
+        'Accuracy': [accuracy_table(comparison), difference_table(comparison), *class_tables(comparison),
+                     operating_point_table(comparison), error_table(comparison)],
+        'Visualization': [receptive_field_table(comparison)],
+    }
+    tables = {heading: [table for table in own if table] for heading, own in tables.items()}
+    return {heading: own for heading, own in tables.items()
+            if own or (heading == 'Visualization' and comparison.visualization)}
 
-    Args:
-        comparison (Comparison): Finished or half way.
 
-    Returns:
-        list[Table]: Those that have rows.
-    """
-    made = [cost_table(comparison), accuracy_table(comparison), difference_table(comparison),
-            *class_tables(comparison), operating_table(comparison), error_table(comparison), speed_table(comparison),
-            receptive_field_table(comparison), uncounted_table(comparison)]
-    return [table for table in made if table]
-
-
-def at_a_glance(comparison):
-    """Costs, main metrics, latency and training step in the first mode.
-
-    Args:
-        comparison (Comparison): Finished or half way.
-
-    Returns:
-        Table: A few rows of the others.
-    """
-    whole = cost_table(comparison).rows + accuracy_table(comparison).rows
-    rows = [row for row in whole if row.name in GLANCE or row.name.startswith('Training time')]
+def summary_table(comparison: Comparison) -> Table:
+    """Select complexity, main metrics, and the times of the first mode."""
+    accuracy, speed = accuracy_table(comparison).rows, speed_table(comparison).rows
     metric = main_metric(comparison)
-    if metric and metric not in GLANCE:
-        rows.extend(row for row in whole if row.name == metric)
-    timed = speed_table(comparison).rows
-    mode = timed[0].name.partition(':')[0] if timed else ''
-    rows.extend(row for row in timed if row.name.startswith((f'{mode}: latency', f'{mode}: training step')))
-    untrained = UNTRAINED if timed or comparison.looks else ''
-    return Table('At a glance', labels(comparison), rows, luck(comparison) if metric else untrained)
+    rows = [row for row in complexity_table(comparison).rows + accuracy
+            if row.name in (*SUMMARY_ROWS, metric) or row.name.startswith('Training time')]
+    mode = speed[0].name.partition(':')[0] if speed else ''
+    rows.extend(row for row in speed if row.name.startswith((f'{mode}: latency, p50', f'{mode}: training step')))
+    untrained_note = UNTRAINED_NOTE if speed or comparison.visualization else ''
+    return Table('Summary', short_names(comparison), rows, significance_note(comparison) if metric else untrained_note)
