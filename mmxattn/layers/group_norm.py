@@ -1,7 +1,7 @@
-"""nn.GroupNorm, written out for compilers and exporters.
+"""nn.GroupNorm that exports as elementary operators.
 
-ONNX had no operator for it before version 21; exporters say it by InstanceNormalization of a reshaped map, and runtimes
-that take this one's statistics a channel at a time get other numbers. Written out there is nothing to mistake.
+ONNX has a GroupNormalization operator only since opset 21. For older opsets exporters emit InstanceNormalization on a
+reshaped map, which some runtimes compute with other statistics. Elementary operators leave no room for that.
 """
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,20 @@ __all__ = ['GroupNorm']
 
 
 class GroupNorm(nn.GroupNorm):
-    """nn.GroupNorm, with the same parameters and numbers: (B, C, ...) -> (B, C, ...)."""
+    """nn.GroupNorm with the same parameters and results.
+
+    Shape:
+        (B, C, ...) -> (B, C, ...)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if is_traced():
-            return self.written_out(x)
-        # flat: PyTorch's backward on a CPU crashes on a channels_last map that needs no gradient, where the weights do
+            return self.forward_elementary(x)
+        # Flat, because PyTorch's CPU backward crashes on a channels_last input that needs no gradient.
         return super().forward(x.flatten(2)).view(x.shape)
 
-    def written_out(self, x: Tensor) -> Tensor:
-        """Means and variances of groups, in single precision at least."""
+    def forward_elementary(self, x: Tensor) -> Tensor:
+        """Compute the norm from means and squares, in float32 or better."""
         groups = x.unflatten(1, (self.num_groups, -1)).flatten(2)  # (B, G, C/G * N)
         groups = groups.to(torch.promote_types(x.dtype, torch.float32))
         groups = groups - groups.mean(2, keepdim=True)

@@ -1,0 +1,1 @@
+"""Fast implementations of operations: tensors in, tensors out."""

@@ -1,5 +1,4 @@
-"""What all layers promise to compilers, to other devices and in short number formats."""
-
+"""What all layers support: torch.compile, meta tensors, autocast and inference without gradients."""
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -29,47 +28,49 @@ def cla(scale, patch_size=1, **where):
     return CrossLayerAttention(5, 7, 9, patch_size), maps
 
 
-def cla_of_patches(scale, **where):
+def cla_with_patches(scale, **where):
     return cla(scale, patch_size=2, **where)
 
 
-LAYERS = pytest.mark.parametrize('make', [scsa, fine, cfsam, cla, cla_of_patches], ids=lambda make: make.__name__)
+LAYERS = pytest.mark.parametrize('make', [scsa, fine, cfsam, cla, cla_with_patches], ids=lambda make: make.__name__)
 
 
 def flat(outputs):
-    """All outputs of a layer as one vector."""
+    """Concatenate all outputs of a layer."""
     return torch.cat([x.flatten() for x in outputs]) if isinstance(outputs, list) else outputs.flatten()
 
 
-@LAYERS
-def test_is_one_graph_for_a_compiler(make):
-    torch.manual_seed(0)
+def compile_counted(layer, **options):
     torch._dynamo.reset()
+    graphs = CompileCounter()
+    return torch.compile(layer, fullgraph=True, backend=graphs, **options), graphs
+
+
+@LAYERS
+def test_compiles_to_one_graph(make):
+    torch.manual_seed(0)
     layer, maps = make(1)
     layer.eval()
-    graphs = CompileCounter()
-    compiled = torch.compile(layer, fullgraph=True, backend=graphs)
-    assert torch.allclose(flat(compiled(*maps)), flat(layer(*maps)), atol=1e-5)
+    compiled, graphs = compile_counted(layer)
+    torch.testing.assert_close(flat(compiled(*maps)), flat(layer(*maps)), rtol=1e-5, atol=1e-5)
     assert graphs.frame_count == 1
 
 
 @LAYERS
-def test_a_size_is_not_built_into_the_graph(make):
+def test_other_sizes_need_no_recompilation(make):
     torch.manual_seed(0)
-    torch._dynamo.reset()
     layer = make(1)[0].eval()
-    graphs = CompileCounter()
-    compiled = torch.compile(layer, fullgraph=True, backend=graphs, dynamic=True)
+    compiled, graphs = compile_counted(layer, dynamic=True)
     for scale in (2, 3, 4, 5):
         maps = make(scale)[1]
-        assert torch.allclose(flat(compiled(*maps)), flat(layer(*maps)), atol=1e-5)
-    # CFSAM has two: its parts divide the tokens, or they are resampled
+        torch.testing.assert_close(flat(compiled(*maps)), flat(layer(*maps)), rtol=1e-5, atol=1e-5)
+    # CFSAM has two graphs: its parts divide the tokens, or the tokens are resampled.
     assert graphs.frame_count <= (2 if make is cfsam else 1)
 
 
 @LAYERS
-def test_waits_for_no_device(make):
-    """Tensors without data: to look at a value, as a wait for a GPU does, is an error."""
+def test_meta_tensors(make):
+    """Meta tensors have no values, so reading one, which would wait for a GPU, is an error."""
     layer, maps = make(2, device='meta', requires_grad=True)
     out = flat(layer.to('meta')(*maps))
     out.sum().backward()
@@ -79,24 +80,25 @@ def test_waits_for_no_device(make):
 
 @LAYERS
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_autocast_is_close(make, dtype):
+def test_autocast_is_accurate(make, dtype):
     torch.manual_seed(0)
     layer, maps = make(2)
     layer.eval()
-    right = flat(layer(*maps))
+    expected = flat(layer(*maps))
     with torch.autocast('cpu', dtype=dtype):
         out = flat(layer(*maps))
-    assert oracles.relative_error(out.double(), right) < 8 * torch.finfo(dtype).eps
+    assert oracles.relative_error(out.double(), expected) < 8 * torch.finfo(dtype).eps
     out.float().pow(2).sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
 @LAYERS
-def test_no_graph_is_kept_in_inference_and_it_computes_the_same(make):
+def test_inference_matches_training_and_keeps_no_graph(make):
     torch.manual_seed(0)
     layer, maps = make(3)
     layer.eval()
-    trained = flat(layer(*maps))
+    expected = flat(layer(*maps))
     with torch.no_grad():
         out = flat(layer(*maps))
-    assert torch.allclose(out, trained, atol=1e-5) and not out.requires_grad
+    assert not out.requires_grad
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)

@@ -1,5 +1,5 @@
-"""Loops that Numba compiles for a CPU, in the threads that PyTorch's operators run in."""
-from .loading import loaded
-from .threads import in_threads
+"""Run functions compiled by Numba in the threads of PyTorch's operators."""
+from .loading import load_kernel
+from .threads import parallel
 
-__all__ = ['in_threads', 'loaded']
+__all__ = ['load_kernel', 'parallel']

@@ -1,38 +1,37 @@
-"""Compiled functions, where they are to be had."""
+"""Compile a Numba kernel, or report that it cannot run here."""
 import ctypes
 import functools
 from importlib import import_module
 from typing import Any
 
-from .threads import openmp
+from .threads import openmp_function
 
-__all__ = ['loaded']
+__all__ = ['load_kernel']
 
 
 @functools.cache
-def loaded(module: str) -> Any:
-    """A module's compiled function.
+def load_kernel(module: str) -> Any:
+    """Import a module and compile its kernel.
 
     Args:
-        module: which is imported only now, for it needs Numba; its ``compiled(keep)`` compiles, or takes from disk
-            what has been kept there.
+        module: Dotted name of a module with a function ``compile_kernel(cache)``. It is imported here because it needs
+            Numba.
 
     Returns:
-        Numba's C callback, with its ``address``; None where there is no Numba, or where PyTorch's threads are not to be
-        had.
+        Numba's C callback, whose ``address`` is a C function, or None without Numba or GCC's OpenMP runtime.
     """
     try:
         from llvmlite.binding import add_symbol
 
-        functions = {name: openmp(name) for name in ('GOMP_parallel', 'omp_get_thread_num', 'omp_get_num_threads')}
-        if None in functions.values():
+        functions = {name: openmp_function(name) for name in ('omp_get_thread_num', 'omp_get_num_threads')}
+        if None in functions.values() or openmp_function('GOMP_parallel') is None:
             return None
-        for name, function in functions.items():  # compiled functions ask for two of them
-            add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-        compiled = import_module(module).compiled
+        for name, function in functions.items():
+            add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)  # kernels call them
+        compile_kernel = import_module(module).compile_kernel
     except ImportError:
         return None
     try:
-        return compiled(keep=True)
-    except RuntimeError:  # nowhere to keep them, neither beside the module nor in a home
-        return compiled(keep=False)
+        return compile_kernel(cache=True)
+    except RuntimeError:  # no writable cache directory
+        return compile_kernel(cache=False)

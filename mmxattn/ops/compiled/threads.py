@@ -1,6 +1,6 @@
-"""Compiled code in the threads that PyTorch's operators run in.
+"""Run compiled code in the OpenMP threads of PyTorch's operators.
 
-Threads of another pool would wait for cores on which PyTorch's, at the end of an operator, still spin for the next.
+The threads of another pool would compete with PyTorch's, which spin for a while after each operator.
 """
 import ctypes
 import functools
@@ -9,35 +9,35 @@ from typing import Any
 
 import torch
 
-__all__ = ['in_threads', 'openmp']
+__all__ = ['openmp_function', 'parallel']
 
 LIBRARY = Path(torch.__file__).parent / 'lib' / 'libtorch_cpu.so'
 
 
 @functools.cache
-def openmp(name: str) -> Any:
-    """A function of the OpenMP that PyTorch is linked with; None where it is none that a library of GCC's would be."""
+def openmp_function(name: str) -> Any:
+    """Return a function of the OpenMP runtime that PyTorch is linked with, or None if it does not exist."""
     try:
-        return getattr(ctypes.CDLL(str(LIBRARY)), name)  # looked for in what the library needs, too
+        return getattr(ctypes.CDLL(str(LIBRARY)), name)  # also searches the libraries that this one depends on
     except (OSError, AttributeError):
         return None
 
 
-def in_threads(function: int, data: int, threads: int) -> None:
-    """Call compiled code in several threads at once, and wait for all of them.
+def parallel(function: int, args: int, num_threads: int) -> None:
+    """Call a C function once in each of several threads, and wait for all of them.
 
     Args:
-        function: address of a C function that takes a pointer and returns nothing.
-        data: the pointer.
-        threads: how many, at most.
+        function: Address of a C function that takes one pointer and returns nothing.
+        args: The pointer.
+        num_threads: Maximum number of threads.
     """
-    _parallel()(function, data, threads, 0)
+    _gomp_parallel()(function, args, num_threads, 0)
 
 
 @functools.cache
-def _parallel() -> Any:
-    """GOMP_parallel, with which GCC compiles ``#pragma omp parallel``; LLVM's and Intel's OpenMP have it too."""
-    parallel = openmp('GOMP_parallel')
-    parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    parallel.restype = None
-    return parallel
+def _gomp_parallel() -> Any:
+    """Return the function to which GCC compiles ``#pragma omp parallel``. LLVM's and Intel's OpenMP have it too."""
+    function = openmp_function('GOMP_parallel')
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    function.restype = None
+    return function

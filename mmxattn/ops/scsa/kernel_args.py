@@ -1,20 +1,26 @@
-"""What the loops of ``cpu_loops.py`` are told by ``on_cpu.py``."""
+"""The structure through which ``cpu.py`` passes arguments to the compiled kernels."""
 import ctypes
 
-__all__ = ['EXCITE', 'GATES', 'MEANS', 'POOL', 'SQUEEZE', 'Address', 'Told']
+__all__ = ['Int', 'KernelArgs', 'Stage']
 
-SQUEEZE, MEANS, GATES, POOL, EXCITE = range(5)  # what is done in one call; the first is the next three
-
-Address = Number = ctypes.c_ssize_t
+Int = ctypes.c_ssize_t
 
 
-class Told(ctypes.Structure):
-    """The arguments: addresses of memory, then sizes and the stage, then numbers."""
+class Stage:
+    """Parts of the kernel. Every thread finishes one before the next starts."""
+    MEANS, GATES, POOL, CHANNELS, SMSA = range(5)  # SMSA is MEANS, GATES and POOL, one channel group at a time
+
+
+class KernelArgs(ctypes.Structure):
+    """Pointers to float32 tensors, sizes and constants.
+
+    With M = C / groups, the tensors are x and y (B, C, H, W); mean_h and gate_h (B, groups, H, M); mean_w and gate_w
+    (B, groups, W, M); pooled (B, C, H', W'); gate_c (B, C). ``params_ptr`` points to the addresses of the parameters.
+    """
     _fields_ = [
-        *((name, Address) for name in ('x', 'y', 'rows', 'columns', 'pooled')),
-        ('parameters', Address),  # of their addresses, in the order of ``parameters_of``
-        ('kernel_sizes', Address),
-        *((name, Number) for name in ('batch', 'channels', 'height', 'width', 'groups', 'down', 'across',
-                                      'window_height', 'window_width', 'stage')),
-        *((name, ctypes.c_float) for name in ('eps_h', 'eps_w', 'eps', 'limit')),
+        *((name, Int) for name in ('x_ptr', 'y_ptr', 'mean_h_ptr', 'mean_w_ptr', 'gate_h_ptr', 'gate_w_ptr',
+                                   'pooled_ptr', 'gate_c_ptr', 'params_ptr', 'kernel_sizes_ptr')),
+        *((name, Int) for name in ('batch', 'channels', 'height', 'width', 'groups', 'pooled_h', 'pooled_w',
+                                   'window_h', 'window_w', 'stage')),
+        *((name, ctypes.c_float) for name in ('gate_scale', 'eps_h', 'eps_w', 'eps')),
     ]

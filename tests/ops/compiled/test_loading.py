@@ -1,57 +1,56 @@
-"""Where compiled functions are to be had, and where not."""
+"""Compiling kernels, and reporting that they cannot run."""
 import pytest
 
 from mmxattn.ops.compiled import loading
 
 pytest.importorskip('numba')
+needs_gomp = pytest.mark.skipif(loading.openmp_function('GOMP_parallel') is None,
+                                reason='PyTorch is linked with another OpenMP runtime')
 
 
 @pytest.fixture(autouse=True)
-def fresh():
-    loading.loaded.cache_clear()
+def clear_cache():
+    loading.load_kernel.cache_clear()
     yield
-    loading.loaded.cache_clear()
+    loading.load_kernel.cache_clear()
 
 
 @pytest.fixture
 def module(monkeypatch):
-    """A module with a compiled function, in whose place stands what it was asked."""
-
+    """Replace the imported module by one whose kernel is the value of ``cache``."""
     class Module:
+        calls = []
 
-        @staticmethod
-        def compiled(keep):
-            return f'keep={keep}'
+        @classmethod
+        def compile_kernel(cls, cache):
+            cls.calls.append(cache)
+            return f'cache={cache}'
 
     monkeypatch.setattr(loading, 'import_module', lambda name: Module)
     return Module
 
 
-def test_is_kept_on_disk_and_asked_for_once(module, monkeypatch):
-    if loading.openmp('GOMP_parallel') is None:
-        pytest.skip('PyTorch is linked with another OpenMP')
-    assert loading.loaded('loops') == 'keep=True'
-    monkeypatch.setattr(module, 'compiled', None)
-    assert loading.loaded('loops') == 'keep=True'
+@needs_gomp
+def test_compiles_once_with_cache(module):
+    assert [loading.load_kernel('kernels'), loading.load_kernel('kernels')] == ['cache=True'] * 2
+    assert module.calls == [True]
 
 
-def test_compiled_each_time_where_it_cannot_be_kept(module, monkeypatch):
-    if loading.openmp('GOMP_parallel') is None:
-        pytest.skip('PyTorch is linked with another OpenMP')
-
-    def compiled(keep):
-        if keep:
+@needs_gomp
+def test_compiles_without_cache_if_no_directory_is_writable(module, monkeypatch):
+    def compile_kernel(cache):
+        if cache:
             raise RuntimeError('cannot cache function: no locator available')
         return 'compiled'
 
-    monkeypatch.setattr(module, 'compiled', compiled)
-    assert loading.loaded('loops') == 'compiled'
+    monkeypatch.setattr(module, 'compile_kernel', compile_kernel)
+    assert loading.load_kernel('kernels') == 'compiled'
 
 
 def test_none_without_openmp(module, monkeypatch):
-    monkeypatch.setattr(loading, 'openmp', lambda name: None)
-    assert loading.loaded('loops') is None
+    monkeypatch.setattr(loading, 'openmp_function', lambda name: None)
+    assert loading.load_kernel('kernels') is None
 
 
-def test_none_where_the_module_does_not_import(monkeypatch):
-    assert loading.loaded('mmxattn.ops.compiled.no_such_module') is None
+def test_none_if_module_cannot_be_imported():
+    assert loading.load_kernel('mmxattn.ops.compiled.no_such_module') is None
