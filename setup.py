@@ -1,7 +1,6 @@
-"""Packaging of mmxattn, with what mim needs to find its configs and tools.
+"""Package mmxattn with the configs and tools that mim searches for in PACKAGE/.mim.
 
-openmim looks into PACKAGE/.mim. A wheel gets copies there, made while it is built and nowhere but in the build folder;
-an editable install gets links. Today's pip names neither on the command line, so the build command itself decides.
+Wheels hold copies of them, which are made in the build folder only. Editable installs hold links.
 """
 import os
 import re
@@ -13,16 +12,17 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 FOR_MIM = ('configs', 'tools', 'model-index.yml')
+EXTRAS = ('openmmlab', 'onedl', 'classification', 'classification-onedl', 'demo', 'tests')
 
 
 class BuildWithMim(build_py):
-    """build_py that puts FOR_MIM into mmxattn/.mim, as far as they are there."""
+    """build_py that adds FOR_MIM to mmxattn/.mim."""
 
     def run(self):
         if self.editable_mode:
             link_for_mim(ROOT / 'mmxattn' / '.mim')
         else:
-            # What an earlier build left there would ship again, modules that are gone included.
+            # Otherwise deleted modules of an earlier build would be packaged again.
             shutil.rmtree(Path(self.build_lib) / 'mmxattn', ignore_errors=True)
         super().run()
         if not self.editable_mode:
@@ -30,7 +30,7 @@ class BuildWithMim(build_py):
 
 
 def link_for_mim(folder: Path) -> None:
-    """Make ``folder`` hold relative links to FOR_MIM and nothing else."""
+    """Fill a folder with relative links to FOR_MIM, and remove everything else from it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in FOR_MIM:
@@ -39,7 +39,7 @@ def link_for_mim(folder: Path) -> None:
 
 
 def copy_for_mim(folder: Path) -> None:
-    """Make ``folder`` hold copies of FOR_MIM and nothing else."""
+    """Fill a folder with copies of FOR_MIM, and remove everything else from it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in FOR_MIM:
@@ -50,8 +50,8 @@ def copy_for_mim(folder: Path) -> None:
             shutil.copyfile(source, folder / name)
 
 
-def requirements(name: str) -> list:
-    """The requirement lines of requirements/NAME.txt."""
+def requirements(name: str) -> list[str]:
+    """Return the lines of requirements/NAME.txt without comments."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
@@ -78,8 +78,7 @@ setup(
     include_package_data=True,
     zip_safe=False,
     install_requires=requirements('base'),
-    extras_require={name: requirements(name)
-                    for name in ('openmmlab', 'onedl', 'classification', 'classification-onedl', 'tests')},
+    extras_require={name: requirements(name) for name in EXTRAS},
     cmdclass={'build_py': BuildWithMim},
     classifiers=[
         'Programming Language :: Python :: 3',

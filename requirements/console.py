@@ -1,36 +1,43 @@
-"""How the set-up talks and runs its commands. Standard library only: it runs before anything is installed."""
+"""Messages and subprocesses of the setup. Standard library only, since it runs before anything is installed."""
 import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['SetupError', 'exclusive', 'minutes', 'run', 'say']
+__all__ = ['SetupError', 'file_lock', 'format_seconds', 'log', 'run']
 
-HEARTBEAT = 20  # seconds between two signs of life of a long command
+HEARTBEAT = 20  # seconds between messages of a long command
 
 
 class SetupError(Exception):
-    """What went wrong and the way out, in words for the person at the terminal."""
+    """A failure of the setup. The message says how to fix it."""
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(f'[mmxattn] {text}', flush=True)
 
 
-def minutes(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     return f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'
 
 
 @contextmanager
-def exclusive(path: Path):
-    """Hold the lock file ``path``; wait, and say so, while another process has it.
+def file_lock(path: Path) -> Iterator[int]:
+    """Hold a lock file. Wait, with a message, while another process holds it.
 
-    Yields the file descriptor. A child that inherits it (``run(..., lock=...)``) keeps the lock after this process was
-    killed, so that no second compile starts beside one that is still running.
+    A child process that inherits the lock (``run(..., lock=...)``) keeps it if this process is killed, so that no
+    second compilation starts while the first is running.
+
+    Args:
+        path: Lock file.
+
+    Yields:
+        Its file descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -38,24 +45,35 @@ def exclusive(path: Path):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f'waiting for another set-up that holds {path}')
+            log(f'waiting for another setup that holds {path}')
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def run(command, log: Path, doing, *, cwd=None, env=None, lock=None) -> None:
-    """Run ``command`` with its output in ``log``; say ``doing()`` at once and then every ``HEARTBEAT`` seconds.
+def run(command: Sequence, log_file: Path, message: Callable[[float], str], *, cwd: Path | None = None,
+        env: Mapping[str, str] | None = None, lock: int | None = None) -> None:
+    """Run a command with its output in a log file, and print a message every 20 seconds.
 
-    ``doing`` takes the seconds passed. Raises SetupError with the end of the log where the command fails. Where this
-    process is interrupted or terminated, the command and all its children are interrupted as well and waited for.
+    If this process is interrupted or terminated, the command and its children are stopped.
+
+    Args:
+        command: Program and arguments.
+        log_file: File for stdout and stderr.
+        message: Function from the elapsed seconds to the message.
+        cwd: Working folder of the command.
+        env: Environment of the command.
+        lock: File descriptor of a lock that the command inherits.
+
+    Raises:
+        SetupError: If the command fails.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    say(doing(0))
-    with open(log, 'wb') as output:
-        # In a session of its own, for an interrupt has to reach the compilers behind setup.py, in this order.
+    log(message(0))
+    with open(log_file, 'wb') as output:
+        # A new session, so that an interrupt can be sent to the compilers that setup.py has started.
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, cwd=cwd, env=env, start_new_session=True,
                                    pass_fds=() if lock is None else (lock,))
@@ -65,19 +83,18 @@ def run(command, log: Path, doing, *, cwd=None, env=None, lock=None) -> None:
                     code = process.wait(timeout=HEARTBEAT)
                     break
                 except subprocess.TimeoutExpired:
-                    say(doing(time.monotonic() - start))
+                    log(message(time.monotonic() - start))
         except BaseException:
             _stop(process)
             raise
     if code:
-        tail = log.read_text(errors='replace').splitlines()[-30:]
-        print('\n'.join(tail), file=sys.stderr)
-        raise SetupError(f'the command above failed (exit status {code}); its whole output is in {log}. '
-                         'Mend the cause and run the same command again: it goes on from here.')
+        print('\n'.join(log_file.read_text(errors='replace').splitlines()[-30:]), file=sys.stderr)
+        raise SetupError(f'the command failed with exit status {code}; its output is in {log_file}. Fix the cause and '
+                         'run the same command again to continue.')
 
 
-def _stop(process) -> None:
-    """Interrupt the process group of ``process``, wait ten seconds at most, and kill what is left of it."""
+def _stop(process: subprocess.Popen) -> None:
+    """Interrupt a process group, and kill it after ten seconds."""
     try:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=10)
@@ -86,5 +103,5 @@ def _stop(process) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        pass  # the group is empty: everything has ended
+        pass
     process.wait()

@@ -1,7 +1,7 @@
-"""Compile mmcv with its operators, once per machine, and keep the wheel.
+"""Compile mmcv with its operators once per machine and keep the wheel.
 
-pip's own cache knows a built wheel by its source alone: not which torch it was compiled against, nor that there was
-none, in which case it has no operators. So wheels are kept here under a key of everything that they depend on.
+pip's cache identifies a built wheel by its source only, not by the torch it was compiled against, or by the absence of
+torch, in which case the wheel has no operators. Therefore wheels are cached here under everything that they depend on.
 """
 import json
 import os
@@ -12,12 +12,12 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from console import SetupError, exclusive, minutes, run, say
+from console import SetupError, file_lock, format_seconds, log, run
 
-__all__ = ['cache_folder', 'check_tools', 'mmcv_wheel', 'probe', 'stored_wheel', 'wheel_key']
+__all__ = ['cache_folder', 'cached_wheel', 'check_build_tools', 'mmcv_wheel', 'probe', 'wheel_key']
 
-# Runs under the environment's python: what decides how mmcv is compiled. pip knows torch by its distribution's version,
-# which on PyPI lacks the local part ('2.13.0', where torch.__version__ is '2.13.0+cu130').
+# Run by the environment's Python. pip knows torch by the version of its distribution, which on PyPI has no local part
+# ('2.13.0', where torch.__version__ is '2.13.0+cu130').
 PROBE = '''
 import json, sys, sysconfig, torch
 from importlib.metadata import version
@@ -29,13 +29,13 @@ print(json.dumps(dict(python=sys.implementation.cache_tag, torch=torch.__version
 
 
 def cache_folder() -> Path:
-    """Where compiled wheels are kept between runs and checkouts: $MMXATTN_CACHE, or below the user's cache folder."""
-    chosen = os.environ.get('MMXATTN_CACHE')
-    return Path(chosen) if chosen else Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmxattn'
+    """Return the folder for compiled wheels: $MMXATTN_CACHE, or a subfolder of the user's cache folder."""
+    folder = os.environ.get('MMXATTN_CACHE')
+    return Path(folder) if folder else Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmxattn'
 
 
 def probe(python: Path) -> dict:
-    """Facts about ``python`` and its torch: the keys of PROBE, and ``gpu_ops``, whether to compile for the GPU."""
+    """Return facts about a Python and its torch: the keys of PROBE, and ``gpu_ops``, whether to compile for the GPU."""
     answer = subprocess.run([str(python), '-c', PROBE], capture_output=True, text=True)
     if answer.returncode:
         raise SetupError(f'{python} cannot import torch: {answer.stderr.strip().splitlines()[-1]}')
@@ -45,29 +45,28 @@ def probe(python: Path) -> dict:
 
 
 def wheel_key(facts: dict, requirement: str) -> str:
-    """The folder name of a compiled wheel: two builds share it only where one can stand for the other."""
-    operators = f'gpu{facts["cuda"]}' if facts['gpu_ops'] else 'cpu'
+    """Return the cache key of a compiled wheel. Builds with the same key are interchangeable."""
+    device = f'gpu{facts["cuda"]}' if facts['gpu_ops'] else 'cpu'
     return '-'.join([facts['python'], platform.system().lower(), platform.machine(), f'torch{facts["torch"]}',
-                     operators, requirement.replace('==', '')])
+                     device, requirement.replace('==', '')])
 
 
-def check_tools(facts: dict) -> None:
-    """Raise SetupError where a compiler, Python's headers or, for GPU operators, nvcc is missing."""
+def check_build_tools(facts: dict) -> None:
+    """Raise SetupError if a compiler, Python's headers or, for GPU operators, nvcc is missing."""
     compiler = os.environ.get('CXX') or 'c++'
     if not (shutil.which(compiler) or shutil.which('g++') or shutil.which('clang++')):
-        raise SetupError('mmcv has to be compiled and there is no C++ compiler here: install one, for instance with '
-                         '`apt-get install g++` or `dnf install gcc-c++`.')
+        raise SetupError('compiling mmcv needs a C++ compiler: install one, for example with `apt-get install g++` or '
+                         '`dnf install gcc-c++`.')
     if not (Path(facts['headers']) / 'Python.h').is_file():
-        raise SetupError(f'mmcv has to be compiled and {facts["headers"]}/Python.h is missing: install the headers of '
-                         'your Python, for instance with `apt-get install python3-dev`.')
+        raise SetupError(f'compiling mmcv needs {facts["headers"]}/Python.h: install the headers of Python, for '
+                         'example with `apt-get install python3-dev`.')
     if facts['gpu_ops'] and not facts['cuda_home']:
-        raise SetupError(f'your torch runs on a GPU and mmcv needs nvcc to compile operators for it: install the CUDA '
-                         f'toolkit {facts["cuda"]} (or set CUDA_HOME), or set CUDA_VISIBLE_DEVICES= to work without '
-                         'the GPU.')
+        raise SetupError(f'compiling mmcv for the GPU needs nvcc: install the CUDA toolkit {facts["cuda"]} (or set '
+                         'CUDA_HOME), or set CUDA_VISIBLE_DEVICES= to work without the GPU.')
 
 
 def has_operators(wheel: Path) -> bool:
-    """Whether the wheel holds compiled operators (mmcv builds without torch leave them out silently)."""
+    """Check whether a wheel holds compiled operators. Builds without torch silently omit them."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return any(re.fullmatch(r'mmcv/_ext\..*so', name) for name in archive.namelist())
@@ -75,72 +74,71 @@ def has_operators(wheel: Path) -> bool:
         return False
 
 
-def mmcv_wheel(python: Path, facts: dict, requirement: str) -> Path:
-    """The compiled wheel of ``requirement`` ('mmcv==2.1.0') for ``python``: from the cache, else compiled into it."""
-    wheel = stored_wheel(facts, requirement)
-    if wheel is None:
-        key = wheel_key(facts, requirement)
-        with exclusive(cache_folder() / f'{key}.lock') as lock:
-            wheel = stored_wheel(facts, requirement)  # another checkout may have compiled it while this one waited
-            if wheel is None:
-                build = cache_folder() / 'build' / key
-                wheel = _compile(python, facts, requirement, build, lock)
-                shutil.rmtree(build)
-    say(f'mmcv with operators: {wheel}')
-    return wheel
-
-
-def stored_wheel(facts: dict, requirement: str):
-    """The wheel that the cache holds for these facts, or None."""
+def cached_wheel(facts: dict, requirement: str) -> Path | None:
+    """Return the wheel in the cache, or None."""
     store = cache_folder() / 'wheels' / wheel_key(facts, requirement)
     return next((wheel for wheel in sorted(store.glob('*.whl')) if has_operators(wheel)), None)
 
 
+def mmcv_wheel(python: Path, facts: dict, requirement: str) -> Path:
+    """Return the compiled wheel of a requirement such as 'mmcv==2.1.0' from the cache. Compile it if it is missing."""
+    wheel = cached_wheel(facts, requirement)
+    if wheel is None:
+        key = wheel_key(facts, requirement)
+        with file_lock(cache_folder() / f'{key}.lock') as lock:
+            wheel = cached_wheel(facts, requirement)  # compiled by another checkout meanwhile
+            if wheel is None:
+                build = cache_folder() / 'build' / key
+                wheel = _compile(python, facts, requirement, build, lock)
+                shutil.rmtree(build)
+    log(f'mmcv with operators: {wheel}')
+    return wheel
+
+
 def _compile(python: Path, facts: dict, requirement: str, build: Path, lock: int) -> Path:
     store = cache_folder() / 'wheels' / wheel_key(facts, requirement)
-    source = _source(python, requirement, build, lock)
+    source = _download_source(python, requirement, build, lock)
     env = dict(os.environ, MMCV_WITH_OPS='1')
-    env.setdefault('MAX_JOBS', str(jobs()))
+    env.setdefault('MAX_JOBS', str(num_jobs()))
     if facts['gpu_ops']:
         env['FORCE_CUDA'] = '1'
-    # setup.py looks for ninja on the path; the environment is not activated.
+    # setup.py searches the PATH for ninja; the environment is not activated.
     env['PATH'] = f'{python.parent}{os.pathsep}{env.get("PATH", os.defpath)}'
 
-    def doing(seconds):
+    def message(seconds: float) -> str:
         done, total = progress(source)
         count = f'{done} of {total} objects, ' if total else ''
-        return (f'compiling mmcv operators: {count}{minutes(seconds)} so far; '
-                f'once per machine, kept in {store}')
+        return (f'compiling mmcv operators: {count}{format_seconds(seconds)} so far; once per machine, cached in '
+                f'{store}')
 
-    # `pip wheel` would build in a fresh folder each time; in this one ninja goes on where it was interrupted.
-    run([python, 'setup.py', 'bdist_wheel'], build / 'compile.log', doing, cwd=source, env=env, lock=lock)
+    # Not `pip wheel`, which builds in a new folder each time: here ninja resumes an interrupted build.
+    run([python, 'setup.py', 'bdist_wheel'], build / 'compile.log', message, cwd=source, env=env, lock=lock)
     built = next((source / 'dist').glob('*.whl'))
     if not has_operators(built):
-        raise SetupError(f'mmcv was built without operators; {build / "compile.log"} says why.')
+        raise SetupError(f'mmcv was built without operators, see {build / "compile.log"}.')
     store.mkdir(parents=True, exist_ok=True)
     partial = store / f'{built.name}.partial'
     shutil.copyfile(built, partial)
     return partial.rename(store / built.name)
 
 
-def _source(python: Path, requirement: str, build: Path, lock: int) -> Path:
-    """The unpacked source package below ``build``, downloaded where it is not there yet."""
+def _download_source(python: Path, requirement: str, build: Path, lock: int) -> Path:
+    """Return the unpacked source in the build folder. Download it if it is missing."""
     unpacked = build / 'source'
     if not unpacked.is_dir():
         name = requirement.split('==')[0]
         run([python, '-m', 'pip', 'download', '--no-deps', '--no-binary', name, '--no-build-isolation', '--dest',
              build, requirement], build / 'download.log',
             lambda seconds: f'downloading the source of {requirement}', lock=lock)
-        archive = next(build.glob('*.tar.gz'))
         partial = build / 'unpacking'
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.unpack_archive(archive, partial)
+        shutil.unpack_archive(next(build.glob('*.tar.gz')), partial)
         partial.rename(unpacked)
     return next(path for path in unpacked.iterdir() if path.is_dir())
 
 
-def progress(source: Path):
-    """(compiled, total) object files of the build in ``source``; (0, 0) before ninja's plan is written."""
+def progress(source: Path) -> tuple[int, int]:
+    """Return the numbers of compiled and of all object files of a build; (0, 0) before ninja has its plan."""
     plans = list(source.glob('build/temp*/build.ninja'))
     if not plans:
         return 0, 0
@@ -148,8 +146,8 @@ def progress(source: Path):
     return len(list(plans[0].parent.rglob('*.o'))), total
 
 
-def jobs() -> int:
-    """Compilers to run at once: the usable cores, and 2 GB of memory for each of them."""
+def num_jobs() -> int:
+    """Return the number of parallel compilers: the usable cores, with 2 GB of memory for each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30
     return max(1, min(cores, int(memory / 2)))

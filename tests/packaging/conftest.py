@@ -1,4 +1,3 @@
-"""The wheel, built once, from a checkout that somebody has worked in."""
 import shutil
 import subprocess
 import sys
@@ -11,13 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope='session')
 def checkout(tmp_path_factory) -> Path:
-    """A copy of what the repository holds for packaging, with what an earlier build may have left behind."""
+    """A copy of the repository with leftovers of an earlier build."""
     copy = tmp_path_factory.mktemp('checkout')
-    for name in ('configs', 'tools', 'mmxattn', 'requirements'):
+    for name in ('benchmarks', 'configs', 'tools', 'mmxattn', 'requirements'):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
     for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'README.md', 'model-index.yml'):
-        if (ROOT / name).exists():
-            shutil.copyfile(ROOT / name, copy / name)
+        shutil.copyfile(ROOT / name, copy / name)
     for stale in ('build/lib/mmxattn/gone.py', 'build/lib/mmxattn/.mim/configs/gone.py', 'mmxattn/.mim/tools/gone.py'):
         (copy / stale).parent.mkdir(parents=True, exist_ok=True)
         (copy / stale).write_text('raise RuntimeError\n')
@@ -26,8 +24,12 @@ def checkout(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def wheel(checkout, tmp_path_factory) -> Path:
-    """The wheel of ``checkout``, built without network."""
-    folder = tmp_path_factory.mktemp('wheel')
+    """The wheel of ``checkout``."""
+    return build_wheel(checkout, tmp_path_factory.mktemp('wheel'))
+
+
+def build_wheel(source, folder) -> Path:
+    """Build a wheel without network."""
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation',
-                    '--wheel-dir', folder, checkout], check=True)
+                    '--wheel-dir', folder, source], check=True)
     return next(folder.glob('*.whl'))

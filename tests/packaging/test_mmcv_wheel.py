@@ -1,4 +1,4 @@
-"""The cache of compiled wheels: what may share one, what is no use, what is told before a compile."""
+"""The cache of compiled mmcv wheels, and the check of build tools."""
 import sys
 import zipfile
 from pathlib import Path
@@ -18,8 +18,8 @@ def write_wheel(path: Path, *names: str) -> Path:
     return path
 
 
-def test_torch_is_known_by_both_of_its_versions(tmp_path, monkeypatch):
-    """PyPI's CUDA builds: pip finds no 'torch==2.1.2+cu121', which is what the module calls itself."""
+def test_probe_reports_module_and_distribution_version_of_torch(tmp_path, monkeypatch):
+    """For CUDA builds of PyPI they differ: pip does not find 'torch==2.1.2+cu121'."""
     for name, text in {
             'torch/__init__.py': "__version__ = '2.1.2+cu121'\nfrom . import cuda, version\n",
             'torch/version.py': "cuda, hip = '12.1', None\n",
@@ -33,35 +33,28 @@ def test_torch_is_known_by_both_of_its_versions(tmp_path, monkeypatch):
     assert (facts['torch'], facts['distribution']) == ('2.1.2+cu121', '2.1.2')
 
 
-@pytest.mark.parametrize('change', [
-    dict(python='cpython-312'), dict(torch='2.13.0+cu130'), dict(torch='2.12.0+cpu'),
-    dict(cuda='13.0', gpu_ops=True), dict(cuda='12.4', gpu_ops=True)])
-def test_what_a_compile_depends_on_is_in_the_key(change):
-    assert mmcv_wheel.wheel_key({**FACTS, **change}, 'mmcv==2.1.0') != mmcv_wheel.wheel_key(FACTS, 'mmcv==2.1.0')
+def test_wheel_key_depends_on_everything_a_build_depends_on():
+    gpu = dict(FACTS, torch='2.13.0+cu130', cuda='13.0')
+    keys = [mmcv_wheel.wheel_key(facts, requirement) for facts, requirement in (
+        (FACTS, 'mmcv==2.1.0'), (FACTS, 'mmcv==2.0.1'), (FACTS, 'onedl-mmcv==2.1.0'),
+        (dict(FACTS, python='cpython-312'), 'mmcv==2.1.0'), (dict(FACTS, torch='2.12.0+cpu'), 'mmcv==2.1.0'),
+        (gpu, 'mmcv==2.1.0'), (dict(gpu, gpu_ops=True), 'mmcv==2.1.0'),
+        (dict(gpu, gpu_ops=True, cuda='12.4'), 'mmcv==2.1.0'))]
+    assert len(set(keys)) == len(keys)
 
 
-def test_keys_tell_stacks_and_versions_apart():
-    keys = {mmcv_wheel.wheel_key(FACTS, name) for name in ('mmcv==2.1.0', 'mmcv==2.0.1', 'onedl-mmcv==2.1.0')}
-    assert len(keys) == 3
-
-
-def test_a_gpu_build_of_torch_without_gpu_shares_nothing_with_one_that_has_it():
-    facts = dict(FACTS, torch='2.13.0+cu130', cuda='13.0')
-    assert mmcv_wheel.wheel_key(facts, 'mmcv==2.1.0') != mmcv_wheel.wheel_key(dict(facts, gpu_ops=True), 'mmcv==2.1.0')
-
-
-def test_only_a_wheel_with_operators_is_taken_from_the_cache(tmp_path, monkeypatch):
+def test_only_wheels_with_operators_are_taken_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv('MMXATTN_CACHE', str(tmp_path))
     store = tmp_path / 'wheels' / mmcv_wheel.wheel_key(FACTS, 'mmcv==2.1.0')
     write_wheel(store / 'mmcv-2.1.0-a.whl', 'mmcv/__init__.py', 'mmcv/ops/nms.py')
-    (store / 'mmcv-2.1.0-b.whl').write_bytes(b'broken off while it was copied')
-    assert mmcv_wheel.stored_wheel(FACTS, 'mmcv==2.1.0') is None
-    good = write_wheel(store / 'mmcv-2.1.0-c.whl', 'mmcv/__init__.py', 'mmcv/_ext.cpython-311-x86_64-linux-gnu.so')
-    assert mmcv_wheel.stored_wheel(FACTS, 'mmcv==2.1.0') == good
-    assert mmcv_wheel.stored_wheel(dict(FACTS, torch='2.9.0+cpu'), 'mmcv==2.1.0') is None
+    (store / 'mmcv-2.1.0-b.whl').write_bytes(b'truncated')
+    assert mmcv_wheel.cached_wheel(FACTS, 'mmcv==2.1.0') is None
+    complete = write_wheel(store / 'mmcv-2.1.0-c.whl', 'mmcv/__init__.py', 'mmcv/_ext.cpython-311-x86_64-linux-gnu.so')
+    assert mmcv_wheel.cached_wheel(FACTS, 'mmcv==2.1.0') == complete
+    assert mmcv_wheel.cached_wheel(dict(FACTS, torch='2.9.0+cpu'), 'mmcv==2.1.0') is None
 
 
-def test_cache_folder(monkeypatch):
+def test_cache_folder_follows_the_environment(monkeypatch):
     monkeypatch.delenv('MMXATTN_CACHE', raising=False)
     monkeypatch.setenv('XDG_CACHE_HOME', '/somewhere')
     assert mmcv_wheel.cache_folder() == Path('/somewhere/mmxattn')
@@ -72,35 +65,31 @@ def test_cache_folder(monkeypatch):
 
 
 @pytest.fixture
-def complete(tmp_path, monkeypatch) -> dict:
-    """Facts of a machine with compiler and headers, and nothing else on the path."""
+def facts(tmp_path, monkeypatch) -> dict:
+    """Facts of a machine with compiler and headers, and nothing else on the PATH."""
     (tmp_path / 'Python.h').touch()
-    compiler = tmp_path / 'g++'
-    compiler.touch(mode=0o755)
+    (tmp_path / 'g++').touch(mode=0o755)
     monkeypatch.setenv('PATH', str(tmp_path))
     monkeypatch.delenv('CXX', raising=False)
     return dict(FACTS, headers=str(tmp_path))
 
 
-def test_tools_are_complete(complete):
-    assert mmcv_wheel.check_tools(complete) is None
+@pytest.mark.parametrize('missing, message', [('g++', r'needs a C\+\+ compiler'), ('Python.h', 'python3-dev')])
+def test_missing_build_tool_is_reported(facts, missing, message):
+    mmcv_wheel.check_build_tools(facts)
+    (Path(facts['headers']) / missing).unlink()
+    with pytest.raises(SetupError, match=message):
+        mmcv_wheel.check_build_tools(facts)
 
 
-@pytest.mark.parametrize('missing, told', [('g++', r'C\+\+ compiler'), ('Python.h', 'python3-dev')])
-def test_a_missing_tool_is_told_with_the_way_out(complete, missing, told):
-    (Path(complete['headers']) / missing).unlink()
-    with pytest.raises(SetupError, match=told):
-        mmcv_wheel.check_tools(complete)
-
-
-def test_gpu_operators_need_nvcc(complete):
-    facts = dict(complete, cuda='13.0', gpu=True, gpu_ops=True)
+def test_gpu_operators_need_nvcc(facts):
+    facts = dict(facts, cuda='13.0', gpu=True, gpu_ops=True)
     with pytest.raises(SetupError, match=r'CUDA toolkit 13\.0'):
-        mmcv_wheel.check_tools(facts)
-    mmcv_wheel.check_tools(dict(facts, cuda_home='/usr/local/cuda'))
+        mmcv_wheel.check_build_tools(facts)
+    mmcv_wheel.check_build_tools(dict(facts, cuda_home='/usr/local/cuda'))
 
 
-def test_progress_counts_objects_against_the_plan(tmp_path):
+def test_progress_counts_compiled_and_planned_objects(tmp_path):
     assert mmcv_wheel.progress(tmp_path) == (0, 0)
     folder = tmp_path / 'build' / 'temp.linux-x86_64-cpython-311'
     (folder / 'ops').mkdir(parents=True)
