@@ -1,4 +1,5 @@
 """Fixes of upstream bugs, each with its upstream issue and the version that ends it."""
+import errno
 import functools
 import pickle
 import urllib.error
@@ -82,6 +83,10 @@ def name_unreadable_checkpoints() -> None:
         except FileNotFoundError as error:
             problem = 'is a folder' if Path(filename).is_dir() else 'does not exist'
             raise FileNotFoundError(f'Checkpoint {filename} {problem}. Pass the path of a .pth file.') from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # torch raises it for some truncated files
+                raise
+            raise unreadable_error(filename, error) from error
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
 
