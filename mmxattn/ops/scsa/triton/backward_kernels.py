@@ -33,7 +33,7 @@ def gate_grad_sums_kernel(x_ptr, grad_y_ptr, axis_xhat_ptr, channel_logit_ptr, a
         axis_gate_ptr: Output a and c (M, H + W).
         axis_sum_ptr: Output sums (M, H + W).
         grad_channel_logit_ptr: Output, gradients of the logits of g (M,).
-        norm_h_weight_ptr: Weights and biases (C,) of the row and column norms.
+        norm_h_weight_ptr: Weight (C,) of the row norm; its bias and the column norm's parameters likewise.
     """
     wait_for_inputs(USE_PDL)
     offs_m, mask_m, width = map_block(num_maps, width, BLOCK_M, VEC)
@@ -97,7 +97,7 @@ def axis_logit_grads_kernel(x_ptr, pooled_ptr, pooled_stats_ptr, channel_logit_p
         grad_pooled_ptr: Output (M, pooled_h, W): dL/dp over the window's area, repeated for each column of the window.
         grad_axis_logit_ptr: Output (M, H + W).
         norm_weight_ptr: Weight (C,) of the norm of p.
-        grad_norm_weight_ptr: The image's part of the norm's weight gradient (B, C), stride ``stride_grad_b``; bias too.
+        grad_norm_weight_ptr: An image's part of the norm's weight gradient (B, C), stride ``stride_grad_b``; bias too.
     """
     wait_for_inputs(USE_PDL)
     offs_m, mask_m, width = map_block(num_maps, width, BLOCK_M, VEC)
@@ -196,8 +196,8 @@ def axis_gates_bwd_kernel(axis_mean_ptr, axis_xhat_ptr, axis_std_ptr, grad_axis_
         grad_axis_logit_ptr: Gradients of the logits of a and c (M, H + W).
         grad_axis_mean_ptr: Output (M, H + W): dL/dmean, divided by the number of pixels averaged.
         conv_w0_ptr: Convolution weights (C / groups, kernel_size0) of group 0; w1 to w3 likewise.
-        norm_h_weight_ptr: Weight (C,) of the row norm; column norm likewise.
-        grad_conv_weight_ptr: Output, the weights of all groups one after another, with stride ``stride_grad_b``.
+        norm_h_weight_ptr: Weight (C,) of the row norm; the column norm's likewise.
+        grad_conv_weight_ptr: Output: the gradients of all groups' weights concatenated, with stride ``stride_grad_b``.
         grad_conv_bias_ptr: Output (B, C) with stride ``stride_grad_b``; the norms' gradients likewise.
     """
     wait_for_inputs(USE_PDL)

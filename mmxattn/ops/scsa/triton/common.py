@@ -24,7 +24,7 @@ def kernel(fn: Callable) -> Any:
 
 @triton.jit
 def wait_for_inputs(USE_PDL: tl.constexpr):
-    """Wait for the previous kernel's stores, because programmatic dependent launch starts kernels before its end."""
+    """Wait for the previous kernel: programmatic dependent launch (PDL) starts this one before it ends."""
     if USE_PDL:
         gdc_wait()
 
@@ -37,7 +37,7 @@ def gate(logits, GATE_SCALE: tl.constexpr):
 
 @triton.jit
 def map_block(num_maps, width, BLOCK_M: tl.constexpr, VEC: tl.constexpr):
-    """Return this program's map indices, their mask, and the width, which Triton now knows to be a multiple of VEC."""
+    """Return the maps of this program, their mask, and the width, rewritten to show Triton that VEC divides it."""
     offs_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     return offs_m, offs_m < num_maps, width // VEC * VEC
 

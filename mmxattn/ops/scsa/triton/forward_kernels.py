@@ -155,7 +155,7 @@ def axis_gates_kernel(axis_mean_ptr, axis_gate_ptr, axis_xhat_ptr, axis_std_ptr,
         axis_std_ptr: Output (B, groups, 2), the group norms' standard deviations.
         conv_w0_ptr: Convolution weights (C / groups, kernel_size0) of group 0, shared by both axes; w1 to w3 likewise.
         conv_b0_ptr: Convolution biases (C / groups,) of group 0; b1 to b3 likewise.
-        norm_h_weight_ptr: Weights and biases (C,) of the row and column norms.
+        norm_h_weight_ptr: Weight (C,) of the row norm; its bias and the column norm's parameters likewise.
     """
     wait_for_inputs(USE_PDL)
     axis = tl.program_id(2) + tl.arange(0, 1)

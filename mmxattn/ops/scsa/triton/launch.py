@@ -68,8 +68,8 @@ def forward(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_s
         y = torch.empty_like(x)
         saved = x.new_empty(plan.saved.numel, dtype=plan.acc_dtype)
         workspace = x.new_empty(plan.workspace.numel, dtype=plan.acc_dtype)
-        tensors = dict(_param_args(params, len(kernel_sizes)), x_ptr=x, y_ptr=y)
-        _run(plan.forward, plan.sizes, tensors, [(saved, plan.saved), (workspace, plan.workspace)])
+        tensors = _named(params, len(kernel_sizes)) | dict(x_ptr=x, y_ptr=y)
+        _run(plan.forward, tensors, [(saved, plan.saved), (workspace, plan.workspace)])
     return y, saved
 
 
@@ -98,13 +98,14 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
         grad_x = torch.empty_like(x) if needs_x else None
         workspace = x.new_empty(plan.workspace_bwd.numel, dtype=plan.acc_dtype)
         param_grads = x.new_empty(x.shape[0], plan.param_grads.numel, dtype=plan.acc_dtype)  # a row per image
-        tensors = dict(_param_args(params, len(kernel_sizes)), x_ptr=x, grad_y_ptr=grad)
+        tensors = _named(params, len(kernel_sizes)) | dict(x_ptr=x, grad_y_ptr=grad)
         if grad_x is not None:
             tensors['grad_x_ptr'] = grad_x
-        _run(plan.backward if needs_x else plan.backward[:-1], plan.sizes, tensors,
+        _run(plan.backward if needs_x else plan.backward[:-1], tensors,
              [(saved, plan.saved), (workspace, plan.workspace_bwd), (param_grads, plan.param_grads)])
         flat = param_grads.sum(0).to(params[0].dtype)
-    return grad_x, [g.view(p.shape) for g, p in zip(flat.split([p.numel() for p in params]), params)]
+    grads = flat.split([p.numel() for p in params])
+    return grad_x, [g if p.dim() == 1 else g.view_as(p) for g, p in zip(grads, params)]
 
 
 class Layout:
@@ -119,37 +120,40 @@ class Layout:
         *offsets, self.numel = itertools.accumulate(sizes.values(), initial=0)
         self.offsets = dict(zip(sizes, offsets))
 
-    def addresses(self, buffer: Tensor) -> list[tuple[str, int]]:
+    def addresses(self, buffer: Tensor) -> dict[str, int]:
         """Return the address of each tensor."""
         base, itemsize = buffer.data_ptr(), buffer.element_size()
-        return [(name, base + offset * itemsize) for name, offset in self.offsets.items()]
+        return {name: base + offset * itemsize for name, offset in self.offsets.items()}
 
-    def tensors(self, buffer: Tensor) -> list[tuple[str, Tensor]]:
+    def tensors(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return a view of each tensor, which extends to the end of the buffer."""
-        return [(name, buffer.view(-1)[offset:]) for name, offset in self.offsets.items()]
+        return {name: buffer.view(-1)[offset:] for name, offset in self.offsets.items()}
 
 
 class Launch:
-    """A kernel with its grid and constants, called with a dict that contains its arguments by name.
+    """A kernel with everything but its tensors, which a call selects from a dict by the names of the arguments.
 
     ``kernel[grid](...)`` looks up the compiled kernel in every call, which takes longer than the launch. A ``Launch``
     looks it up once: its dtypes and device are fixed, and the kernels specialize on nothing else.
     """
 
-    def __init__(self, kernel: Any, config: KernelConfig, constants: dict[str, Any]):
+    def __init__(self, kernel: Any, config: KernelConfig, sizes: dict[str, int], constants: dict[str, Any]):
         constants = {**constants, **config.constants}
         self.kernel = kernel
         self.grid = (*config.grid, 1, 1)[:3]
         self.constants = {name: constants[name] for name in kernel.arg_names if name in constants}
         self.options = dict(num_warps=config.num_warps, num_stages=NUM_STAGES, launch_pdl=constants['USE_PDL'])
-        self.select_args = operator.itemgetter(*(name for name in kernel.arg_names if name not in constants))
+        # a kernel takes its tensors first, then sizes, then constants
+        self.select_tensors = operator.itemgetter(*(name for name in kernel.arg_names if name.endswith('_ptr')))
+        self.sizes = tuple(sizes[name] for name in kernel.arg_names if name in sizes)
+        self.sizes_and_constants = (*self.sizes, *self.constants.values())
         self.launch_compiled: Any = None
 
-    def __call__(self, args: dict[str, Any]) -> None:
+    def __call__(self, tensors: dict[str, Any]) -> None:
         if self.launch_compiled is not None:
-            self.launch_compiled(*self.select_args(args), *self.constants.values())
+            self.launch_compiled(*self.select_tensors(tensors), *self.sizes_and_constants)
             return
-        compiled = self.kernel[self.grid](*self.select_args(args), **self.constants, **self.options)
+        compiled = self.kernel[self.grid](*self.select_tensors(tensors), *self.sizes, **self.constants, **self.options)
         if compiled is not None:  # Triton's interpreter compiles nothing
             self.launch_compiled = compiled[self.grid]
 
@@ -157,7 +161,6 @@ class Launch:
 class Plan(NamedTuple):
     """Launches and tensor layouts for a shape, dtypes and a device."""
     acc_dtype: torch.dtype
-    sizes: dict[str, int]
     saved: Layout
     workspace: Layout
     workspace_bwd: Layout
@@ -183,7 +186,7 @@ def _plan(shape: torch.Size, dtype: torch.dtype, param_dtype: torch.dtype, devic
         EPS_H=eps[0],
         EPS_W=eps[1],
         EPS=eps[2])
-    return Plan(acc_dtype, config.sizes, Layout(config.saved), Layout(config.workspace), Layout(config.workspace_bwd),
+    return Plan(acc_dtype, Layout(config.saved), Layout(config.workspace), Layout(config.workspace_bwd),
                 Layout(config.param_grads), *_launches(config, constants))
 
 
@@ -193,35 +196,34 @@ def _launches(config: LaunchConfig, constants: dict[str, Any]) -> tuple[list[Lau
     from . import attention_kernels, backward_kernels, forward_kernels
     kernels = vars(forward_kernels) | vars(attention_kernels) | vars(backward_kernels)
     constants = dict(constants, ACC_DTYPE=getattr(tl, str(constants['ACC_DTYPE']).removeprefix('torch.')))
-    return ([Launch(kernels[c.kernel], c, constants) for c in config.forward],
-            [Launch(kernels[c.kernel], c, constants) for c in config.backward])
+    return ([Launch(kernels[c.kernel], c, config.sizes, constants) for c in config.forward],
+            [Launch(kernels[c.kernel], c, config.sizes, constants) for c in config.backward])
 
 
-def _run(launches: Sequence[Launch], sizes: dict[str, int], tensors: dict[str, Tensor],
-         buffers: Sequence[tuple[Tensor, Layout]]) -> None:
+def _run(launches: Sequence[Launch], tensors: dict[str, Tensor], buffers: Sequence[tuple[Tensor, Layout]]) -> None:
     """Launch kernels in order.
 
     Compiled kernels get addresses, which take half as long to pass as tensors. The first call passes tensors, because
     Triton compiles for their dtypes.
     """
-    args: dict[str, Any] = dict(sizes)
     if all(launch.launch_compiled is not None for launch in launches):
-        args.update((name, tensor.data_ptr()) for name, tensor in tensors.items())
+        args: dict[str, Any] = dict(zip(tensors, map(Tensor.data_ptr, tensors.values())))
         for buffer, layout in buffers:
-            args.update(layout.addresses(buffer))
+            args |= layout.addresses(buffer)
     else:
-        args.update(tensors)
+        args = dict(tensors)
         for buffer, layout in buffers:
-            args.update(layout.tensors(buffer))
+            args |= layout.tensors(buffer)
     for launch in launches:
         launch(args)
 
 
-def _param_args(params: Sequence[Tensor], num_groups: int) -> dict[str, Tensor]:
+def _named(params: Sequence[Tensor], num_groups: int) -> dict[str, Tensor]:
     """Name the parameters. The arguments of missing groups get any tensor; the kernels do not read it."""
-    weights, biases, missing = params[:num_groups], params[num_groups:2 * num_groups], NUM_CONVS - num_groups
-    return dict(zip(PARAM_ARGS, [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing,
-                                 *params[2 * num_groups:]]))
+    if num_groups < NUM_CONVS:
+        weights, biases, missing = params[:num_groups], params[num_groups:2 * num_groups], NUM_CONVS - num_groups
+        params = [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing, *params[2 * num_groups:]]
+    return dict(zip(PARAM_ARGS, params))
 
 
 @functools.cache
