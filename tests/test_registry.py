@@ -24,6 +24,7 @@ def test_components_are_found_by_name_under_any_default_scope(scope):
             assert name in MODELS.module_dict and registry.get(name) is MODELS.get(name), name
 
 
+@pytest.mark.slow
 def test_components_are_found_with_scope_without_custom_imports():
     out = run('''
         from mmdet.registry import MODELS
@@ -48,6 +49,7 @@ HIDE = '''
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('hidden, registered, missing', [('mmdet', 'CLASegformerHead', 'FINEFPN'),
                                                          ('mmseg', 'FINEFPN', 'CLASegformerHead')])
 def test_component_of_a_missing_toolbox_names_the_command(hidden, registered, missing):

@@ -61,9 +61,9 @@ class CLADecoding(StockHead):
                  **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.zero_init = zero_init
-        resample_to = functools.partial(F.interpolate, mode=self.interpolate_mode, align_corners=self.align_corners)
+        interpolate = functools.partial(F.interpolate, mode=self.interpolate_mode, align_corners=self.align_corners)
         self.blocks = CLADecoder(self.in_channels, self.channels, pairs, patch_size, normalisation, combination,
-                                 resample_to)
+                                 interpolate)
         if zero_init:
             self.blocks.zero_output()
 

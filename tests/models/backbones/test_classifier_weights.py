@@ -119,12 +119,14 @@ def features(backbone, size=(65, 97)):
         return backbone(torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)))
 
 
+@pytest.mark.slow
 def test_classifier_trains_with_the_train_tool(trained):
     checkpoint, printed = trained
     assert checkpoint.is_file() and 'accuracy/top1' in printed
     assert 'layer1.0.scsa.v.weight' in state_of(checkpoint)
 
 
+@pytest.mark.slow
 def test_faster_rcnn_has_the_trained_backbone(trained, tmp_path):
     checkpoint, _ = trained
     state = state_of(checkpoint)
@@ -137,6 +139,7 @@ def test_faster_rcnn_has_the_trained_backbone(trained, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(features(model.backbone), features(classifier), strict=True))
 
 
+@pytest.mark.slow
 def test_frozen_stage_is_frozen_with_its_plugins(trained, tmp_path):
     cfg, model = detector(trained[0], tmp_path)
     model.train()

@@ -53,8 +53,8 @@ def on_two_images(cfg, root, work_dir):
     return cfg
 
 
-@pytest.mark.parametrize('name', [
-    'rtdetr_r18vd_fine_8xb2-72e_coco', pytest.param('rtdetr_r50vd_8xb2-72e_coco', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['rtdetr_r18vd_fine_8xb2-72e_coco', 'rtdetr_r50vd_8xb2-72e_coco'])
 def test_recipe_trains_and_validates(name, coco, tmp_path):
     cfg = on_two_images(rtdetr.small(name, **{'bbox_head.num_classes': 80}), coco, tmp_path)
     runner = Runner.from_cfg(cfg)

@@ -59,8 +59,7 @@ def test_classifiers_have_the_published_operations(plugin, published):
 
 
 @EVERY_PLUGIN
-@pytest.mark.parametrize('host', [DetResNet, SegResNet])
-@pytest.mark.parametrize('position', ['after_conv2', 'after_conv3'])
+@pytest.mark.parametrize('host, position', [(DetResNet, 'after_conv2'), (SegResNet, 'after_conv3')])
 def test_works_at_every_position(host, plugin, position):
     torch.manual_seed(0)
     backbone = small(host, plugin, position)
@@ -76,7 +75,7 @@ def test_works_at_every_position(host, plugin, position):
         assert all(x.isfinite().all() for x in backbone(torch.randn(1, 3, 75, 64)))
 
 
-@EVERY_PLUGIN
+@pytest.mark.parametrize('plugin', [SCSA, SE])
 @pytest.mark.parametrize('host', [DetResNet, SegResNet])
 def test_stays_trainable_in_a_frozen_stage(host, plugin, monkeypatch):
     messages = []
