@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -54,7 +55,7 @@ def as_tree(changes: list[Change]) -> dict:
     Returns:
         Nested dicts with a :class:`Change` at each leaf.
     """
-    tree = {}
+    tree: dict = {}
     for change in changes:
         *parents, leaf = change.key.split('.')
         branch = tree
@@ -79,7 +80,7 @@ def _shorten(value: str | None, width: int = 60) -> str:
     return value if len(value) <= width else value[:width - 3] + '...'
 
 
-def _diff(key: str, before: object, after: object) -> Iterator[Change]:
+def _diff(key: str, before: Any, after: Any) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in list(before) + [name for name in after if name not in before]:
             dotted = f'{key}.{name}' if key else str(name)
@@ -96,5 +97,5 @@ def _diff(key: str, before: object, after: object) -> Iterator[Change]:
         yield Change(key, repr(before), repr(after))
 
 
-def _are_lists_of_equal_length(before: object, after: object) -> bool:
+def _are_lists_of_equal_length(before: Any, after: Any) -> bool:
     return type(before) is type(after) and isinstance(before, (list, tuple)) and len(before) == len(after)

@@ -4,10 +4,8 @@ import contextlib
 import gzip
 import io
 import json
-import logging
 import numbers
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from mmengine.registry import EVALUATOR, init_default_scope
 from mmengine.runner import Runner, autocast
 from mmengine.structures import BaseDataElement
@@ -28,6 +25,7 @@ from ..evaluation.segmentation import image_areas
 from ..evaluation.small_iou import count_components
 from ..utils.atomic_files import write_atomic
 from ..utils.checkpoints import load_model
+from ..utils.quiet import quiet
 
 
 @dataclass
@@ -108,7 +106,7 @@ def predict(
     model = load_model(cfg, checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with _missing_data_as_value_error(cfg):
-        with _quiet():
+        with quiet():
             loader, evaluator, fp16 = _build_test_split(cfg)
         collector, done, total = None, 0, len(loader.dataset)
         for batch in loader:
@@ -123,7 +121,7 @@ def predict(
                 progress(done, total)
     if collector is None:
         raise ValueError(f'The test set of {cfg.filename} must have images, got none: check data_root and data_prefix.')
-    with _quiet():
+    with quiet():
         reported = evaluator.evaluate(total)
     reported = {name: float(value) for name, value in reported.items() if isinstance(value, numbers.Real)}
     return collector.finish(), reported
@@ -206,16 +204,3 @@ def _missing_data_as_value_error(cfg: Config) -> Iterator[None]:
         path = getattr(error, 'filename', None) or str(error).strip().splitlines()[-1]
         raise ValueError(f'The dataset of {cfg.filename} is missing: there is no {path}. Put the data where the '
                          f'config expects it, or change its data_root.') from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress printed tables and log messages below warnings."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -98,7 +98,7 @@ def _run_process(config: Path, folder: Path, log_file: Path) -> tuple[int, str]:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
             env={**os.environ, 'PYTHONUNBUFFERED': '1'})
         try:
-            last_line = _follow(process.stdout, file, bar)
+            last_line = _follow(process.stdout or [], file, bar)
         except BaseException:  # Ctrl-C reaches the child only if both run in the same terminal
             process.terminate()
             raise

@@ -47,16 +47,16 @@ class ProgressHook(Hook):
         print(PROGRESS + json.dumps({'done': done, 'total': runner.max_iters, 'note': note}), flush=True)
 
 
-def run(config: str, folder: str) -> None:
+def run(config: str | Path, folder: str | Path) -> None:
     """Train a config, evaluate it, and write the result.
 
     Args:
         config: Path of the config file.
         folder: Work directory.
     """
-    cfg, folder = Config.fromfile(config), Path(folder)
-    cfg.work_dir = str(folder)
-    checkpoint = find_last_checkpoint(folder)
+    cfg, work_dir = Config.fromfile(config), Path(folder)
+    cfg.work_dir = str(work_dir)
+    checkpoint = find_last_checkpoint(work_dir)
     if checkpoint is not None:
         cfg.resume, cfg.load_from = True, str(checkpoint)
     runner = Runner.from_cfg(cfg)
@@ -66,15 +66,15 @@ def run(config: str, folder: str) -> None:
     metrics = hook.metrics
     if metrics is None and cfg.get('val_dataloader'):  # interrupted between the last step and its evaluation
         metrics = runner.val()
-    checkpoint = find_last_checkpoint(folder)
+    checkpoint = find_last_checkpoint(work_dir)
     if checkpoint is None:
-        raise ValueError(f'Training must leave a checkpoint in {folder}, got none: add a CheckpointHook to {config}.')
+        raise ValueError(f'Training must leave a checkpoint in {work_dir}, got none: add a CheckpointHook to {config}.')
     result = Training(
         metrics={name: float(value) for name, value in (metrics or {}).items() if isinstance(value, numbers.Real)},
         seconds=hook.seconds,
         iterations=runner.iter,
         checkpoint=str(checkpoint))
-    write_json(folder / RESULT, asdict(result))
+    write_json(work_dir / RESULT, asdict(result))
 
 
 if __name__ == '__main__':

@@ -61,7 +61,8 @@ def paired_bootstrap(
     if resamples < 1 or num_images < 1:
         raise ValueError(f'num_images and resamples must be 1 or more, got {num_images} and {resamples}.')
     whole = _differences(first, second, np.ones((1, num_images), np.int32))
-    resampled = {name: [] for name, difference in whole.items() if not np.isnan(difference[0])}
+    resampled: dict[str, list[float]] = {
+        name: [] for name, difference in whole.items() if not np.isnan(difference[0])}
     rng = np.random.default_rng(seed)
     for done in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - done)
@@ -72,8 +73,11 @@ def paired_bootstrap(
         if progress is not None:
             progress(done + size, resamples)
     tail = 50 * (1 - LEVEL)  # percent
-    return {name: Interval(float(whole[name][0]), *np.nanpercentile(values, [tail, 100 - tail]).tolist(), resamples,
-                           seed) for name, values in resampled.items()}
+    intervals = {}
+    for name, own in resampled.items():
+        lower, upper = np.nanpercentile(own, [tail, 100 - tail]).tolist()
+        intervals[name] = Interval(float(whole[name][0]), lower, upper, resamples, seed)
+    return intervals
 
 
 def _differences(first: Metrics, second: Metrics, weights: np.ndarray) -> dict[str, np.ndarray]:

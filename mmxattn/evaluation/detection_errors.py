@@ -93,7 +93,7 @@ def _classify(
     evaluation: COCOeval, wrong: set[int], foreground: float, background: float
 ) -> dict[str, dict[int, int | None]]:
     """Map, for each error type, detection ids to the id of their target object, or None if there is none."""
-    errors = {kind: {} for kind in DETECTION_ERRORS}
+    errors: dict[str, dict[int, int | None]] = {kind: {} for kind in DETECTION_ERRORS}
     for image in evaluation.params.imgIds:
         detections = [ann for ann in evaluation.cocoDt.imgToAnns[image] if ann['id'] in wrong]
         objects = [ann for ann in evaluation.cocoGt.imgToAnns[image] if not ann['iscrowd']]
@@ -126,7 +126,7 @@ def _fix(
 ) -> _Detections:
     """Return the detections with the errors of one type corrected or removed."""
     index = {key: position for position, key in enumerate(detections.ids)}
-    best = {}  # target -> detection with the highest score
+    best: dict[int, int] = {}  # target -> detection with the highest score
     for key, target in errors.items():
         if target is not None and target not in found:
             best[target] = max(best.get(target, key), key, key=lambda one: detections.score[index[one]])

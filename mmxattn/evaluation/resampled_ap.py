@@ -103,14 +103,14 @@ def _average_precision(
 
 def _mean_over_classes(values: Sequence[np.ndarray]) -> np.ndarray:
     """Average (2, T, R) arrays over the classes with objects in a resample; NaN if there is none."""
-    values = np.stack(values)
-    known = ~np.isnan(values)
+    stacked = np.stack(values)
+    known = ~np.isnan(stacked)
     with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(known, values, 0).sum(0) / known.sum(0)
+        return np.where(known, stacked, 0).sum(0) / known.sum(0)
 
 
 def _matches_by_class(evaluation: COCOeval, size: str) -> list[Matches]:
-    records = [[] for _ in evaluation.params.catIds]
+    records: list[list[tuple[int, dict]]] = [[] for _ in evaluation.params.catIds]
     for class_index, image_index, record in iter_matches(evaluation, size):
         records[class_index].append((image_index, record))
     num_images, num_thresholds = len(evaluation.params.imgIds), len(evaluation.params.iouThrs)
@@ -119,10 +119,10 @@ def _matches_by_class(evaluation: COCOeval, size: str) -> list[Matches]:
 
 def _class_matches(records: Sequence[tuple[int, dict]], num_images: int, num_thresholds: int) -> Matches:
     num_objects = np.zeros(num_images, np.int64)
-    for image, record in records:
-        num_objects[image] = np.sum(record['gtIgnore'] == 0)
+    for index, record in records:
+        num_objects[index] = np.sum(record['gtIgnore'] == 0)
     scores = np.concatenate([[], *(record['dtScores'] for _, record in records)])
-    image = np.concatenate([[], *(np.full(len(record['dtScores']), image) for image, record in records)])
+    image = np.concatenate([[], *(np.full(len(record['dtScores']), index) for index, record in records)])
     empty = np.zeros((num_thresholds, 0), bool)
     matched = np.concatenate([empty, *(record['dtMatches'] > 0 for _, record in records)], axis=1)
     ignored = np.concatenate([empty, *(record['dtIgnore'].astype(bool) for _, record in records)], axis=1)

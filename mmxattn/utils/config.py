@@ -10,6 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
+from .quiet import quiet
+
 __all__ = ['build_model', 'build_untrained_model', 'fingerprint', 'input_shape', 'load_config', 'test_dataset_cfg']
 
 
@@ -93,7 +95,8 @@ def build_untrained_model(cfg: Config) -> nn.Module:
         if init_cfg := getattr(module, 'init_cfg', None):
             init_cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
             module.init_cfg = [own for own in init_cfgs if own['type'] != 'Pretrained'] or None
-    model.init_weights()
+    with quiet():  # mmengine logs several lines per parameter
+        model.init_weights()
     return model
 
 
@@ -120,7 +123,7 @@ def input_shape(cfg: Config) -> tuple[int, int] | None:
 
 
 def test_dataset_cfg(cfg: Config) -> dict:
-    """Return the config of the test data set without its wrappers, or {} if there is none."""
+    """Return the config of the test dataset without its wrappers, or {} if there is none."""
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset', {})
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
