@@ -2,39 +2,42 @@
 
 Paper: Xie et al., "Cross-Layer Feature Self-Attention Module for Multi-Scale Object Detection".
 
-A 3x3 convolution looks at each level locally; the pixels of all levels become one sequence of tokens, which is dealt
-out to a few parts, and a Transformer runs within each part; its output is fused with its input and goes back to the
-levels.
-
-Beside the paper's text:
-* the paper gives no depth, heads or inner widths: three pre-norm blocks of 4 heads, the MLP twice as wide, are what
-  its parameter and operation counts (Table 4) ask for together, with norm and activation after MobileViT;
-* ``tokens_per_part`` lets the number of parts grow with the image, so that the cost stays linear in its pixels; the
-  paper's two parts are meant for the 1,940 tokens of an SSD300;
-* the 1x1 convolutions are products with tokens, which makes tokens of maps, and maps of tokens, at little cost; parts
-  go through all blocks a few at a time, and without gradients few tensors are as long as the sequence, so that on a
-  CPU the cost of a token hardly grows with the image: fresh memory is dear there;
-* ``residual`` and ``zero_init`` (not in the paper) add the input to the output, and start as the identity.
+Differences from the paper:
+* The paper gives no depth, heads or inner widths. Three pre-norm blocks with four heads and an MLP of twice the width
+  match its parameter and operation counts (Table 4). Norm and activation are those of MobileViT.
+* ``tokens_per_part`` increases the number of parts with the image, so that the cost grows linearly with its pixels. The
+  two parts of the paper suit the 1,940 tokens of an SSD300.
+* ``residual`` and ``zero_init`` (not in the paper) add the input to the output and start as the identity.
 """
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.fused_attention import attention
-from ..ops.token_linear import TokenLinear, token_linear
-from ..utils.memory_format import in_format_of, to_map, to_tokens
-from ..utils.tracing import ceil_div, is_overwritable, is_traced, known_equal, split
-from ..utils.validation import check_channels, check_flags, check_maps, check_number, check_option, check_whole
+from ..utils.memory_format import match_memory_format, to_map, to_tokens
+from ..utils.tracing import ceil_div, is_traced
+from ..utils.validation import check_divisible, check_maps, check_option
 from .safe_norm import normalize
 
 __all__ = ['CFSAM']
 
-STAGES = ('local', 'local+global', 'all')
-TOKENS_AT_ONCE = 2**12  # on a CPU: 4 MB of 256 channels, and as much again for each thing made of them
+
+class LocalFeatures(nn.Module):
+    """Local features of one level: Conv3x3, norm, activation, Conv1x1; (B, C_i, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, in_channels: int, channels: int, norm: Callable | None, act: Callable[[], nn.Module]):
+        super().__init__()
+        self.conv3x3 = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=norm is None)
+        self.norm = nn.Identity() if norm is None else norm(in_channels)
+        self.act = act()
+        self.conv1x1 = nn.Conv2d(in_channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv1x1(self.act(normalize(self.norm, self.conv3x3(x))))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Pre-norm Transformer block: (B, N, C) -> (B, N, C)."""
 
     def __init__(self,
@@ -47,70 +50,44 @@ class Block(nn.Module):
         self.num_heads = num_heads
         hidden = int(channels * mlp_ratio)
         self.norm1 = nn.LayerNorm(channels)
-        self.qkv = TokenLinear(channels, 3 * channels, bias=qkv_bias)
-        self.proj = TokenLinear(channels, channels)
+        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = nn.Linear(channels, channels)
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(TokenLinear(channels, hidden), act(), TokenLinear(hidden, channels))
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), act(), nn.Linear(hidden, channels))
 
     def attention(self, x: Tensor) -> Tensor:
-        q, k, v = (y.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
-                   for y in self.qkv(x).chunk(3, dim=2))
-        return self.proj(attention(q, k, v).transpose(1, 2).flatten(2))
+        q, k, v = self.qkv(x).chunk(3, dim=2)
+        q, k, v = (y.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for y in (q, k, v))  # (B, heads, N, d)
+        x = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
-class LocalFeatures(nn.Module):
-    """Local feature extraction of one level: Conv3x3, norm, activation, Conv1x1 (Sec. 3.1).
-
-    (B, C_i, H, W) -> tokens (B, H*W, C).
-    """
-
-    def __init__(self, in_channels: int, channels: int, norm: Callable | None, act: Callable[[], nn.Module]):
-        super().__init__()
-        self.conv3x3 = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=norm is None)
-        self.norm = nn.Identity() if norm is None else norm(in_channels)
-        self.act = act()
-        self.conv1x1 = nn.Conv2d(in_channels, channels, 1)
-
-    def normalize(self, x: Tensor) -> Tensor:
-        return normalize(self.norm, x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.normalize(self.conv3x3(x)))
-        return token_linear(to_tokens(x), self.conv1x1.weight.flatten(1), self.conv1x1.bias)
-
-
 class CFSAM(nn.Module):
     """Cross-layer feature self-attention: a list of maps in, maps of the same shapes out.
 
     Args:
-        in_channels: channels C_i of each level.
-        channels: width of the tokens.
-        depth: Transformer blocks.
-        num_heads: attention heads, a divisor of ``channels``.
-        mlp_ratio: hidden width of a block's MLP over ``channels``.
-        num_parts: parts P that tokens are dealt out to, token n to part n mod P (Sec. 3.2).
-        tokens_per_part: a budget; where it is given, ``num_parts`` is the least number of parts and more are made
-            when a part would hold more tokens than this.
-        norm: builds the norm after each 3x3 convolution from its channels; None for none.
-        act: builds an activation.
-        stages: what of the module there is (Table 5): 'local', the local features go straight back to the levels
-            (Eq. 1 and Recover); 'local+global', through the Transformer (Eq. 1 to 4) but not fused with what entered
-            it; 'all'.
-        residual: add the input to the output.
-        zero_init: start as the identity; for ``residual=True`` and ``stages='all'``.
+        in_channels: Channels C_i of each level.
+        channels: Channels C of the tokens.
+        depth: Number of Transformer blocks.
+        num_heads: Attention heads, a divisor of ``channels``.
+        mlp_ratio: Hidden width of a block's MLP over ``channels``.
+        num_parts: Number of parts P; token n belongs to part n mod P (Sec. 3.2).
+        tokens_per_part: Maximum number of tokens in a part. If given, ``num_parts`` is a minimum that grows with the
+            number of tokens.
+        norm: Builds the norm after each 3x3 convolution from its number of channels; None for no norm.
+        act: Builds an activation.
+        stages: Stages to use (Table 5): 'local', only the local features (Eq. 1); 'local+global', also the Transformer
+            (Eq. 1 to 4); 'all', also the fusion of its output with its input (Eq. 1 to 5).
+        residual: Add the input to the output.
+        zero_init: Start as the identity; requires ``residual=True`` and ``stages='all'``.
 
     Shape:
-        [(B, C_i, H_i, W_i), ...] -> the same.
-
-    Raises:
-        ValueError: at construction for numbers that do not fit, at the first forward for another number of levels
-            or other channels.
-        TypeError: text where a number, a list or a flag belongs; one map, or maps of whole numbers or of another type
-            than the parameters.
+        - maps: (B, C_i, H_i, W_i) per level
+        - output: list of maps of the same shapes
     """
 
     def __init__(self,
@@ -127,18 +104,11 @@ class CFSAM(nn.Module):
                  residual: bool = False,
                  zero_init: bool = False):
         super().__init__()
-        check_channels('CFSAM', in_channels)
-        check_whole('CFSAM', channels=channels, depth=depth, num_heads=num_heads, num_parts=num_parts)
-        if tokens_per_part is not None:
-            check_whole('CFSAM', tokens_per_part=tokens_per_part)
-        check_number('CFSAM', mlp_ratio=mlp_ratio)
-        check_flags('CFSAM', residual=residual, zero_init=zero_init)
-        check_option('CFSAM', STAGES, stages=stages)
-        if channels % num_heads:
-            raise ValueError(f'CFSAM: channels={channels} is not divisible by num_heads={num_heads}; give a divisor.')
+        check_option('CFSAM', ('local', 'local+global', 'all'), stages=stages)
+        check_divisible('CFSAM', channels=channels, num_heads=num_heads)
         if zero_init and (not residual or stages != 'all'):
-            raise ValueError(f"CFSAM: zero_init=True needs residual=True and stages='all', not {residual} and "
-                             f'{stages!r}: the identity is the input plus nothing, which the fusion gives.')
+            raise ValueError(f"CFSAM: zero_init=True requires residual=True and stages='all', got residual={residual} "
+                             f'and stages={stages!r}.')
         self.in_channels = tuple(in_channels)
         self.num_parts = num_parts
         self.tokens_per_part = tokens_per_part
@@ -147,110 +117,74 @@ class CFSAM(nn.Module):
 
         self.local = nn.ModuleList(LocalFeatures(c, channels, norm, act) for c in in_channels)
         if stages != 'local':
-            self.blocks = nn.Sequential(*(Block(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
+            self.blocks = nn.Sequential(*(TransformerBlock(channels, num_heads, mlp_ratio, act) for _ in range(depth)))
         if stages == 'all':
-            self.fusion = TokenLinear(2 * channels, channels)  # a 1x1 convolution, on tokens
+            self.fusion = nn.Linear(2 * channels, channels)  # a 1x1 convolution of tokens
         self.restore = nn.ModuleList(
             nn.Identity() if c == channels else nn.Conv2d(channels, c, 1) for c in in_channels)
         if zero_init:
             self.zero_output()
 
     def zero_output(self) -> None:
-        """Make the module's own contribution nothing, with gradients that can leave that point."""
+        """Zero the last layers, so that the output starts at zero and can still be trained."""
         nn.init.zeros_(self.fusion.weight)
         nn.init.zeros_(self.fusion.bias)
         for conv in self.restore:
             if isinstance(conv, nn.Conv2d):
                 nn.init.zeros_(conv.bias)
 
-    def parts(self, num_tokens: int) -> int:
-        """How many parts a sequence of N tokens is dealt out to; never more than there are tokens."""
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        check_maps(self, maps, self.in_channels)
+        local = [extract(x) for extract, x in zip(self.local, maps)]
+        tokens = torch.cat([to_tokens(x) for x in local], dim=1)  # Eq. 1: (B, N, C)
+        tokens = self.mix_levels(tokens)
+
+        outs, start = [], 0
+        for restore, x in zip(self.restore, maps):
+            height, width = x.shape[2:]
+            level = tokens.narrow(1, start, height * width)  # tokens.split() becomes a sequence in ONNX
+            out = restore(to_map(level, (height, width)))  # Recover in Eq. 5: (B, C_i, H_i, W_i)
+            outs.append(x + out if self.residual else match_memory_format(out, x))
+            start += height * width
+        return outs
+
+    def mix_levels(self, tokens: Tensor) -> Tensor:
+        """Exchange information between the tokens of all levels (Eq. 2 to 5): (B, N, C) -> (B, N, C)."""
+        if self.stages == 'local':
+            return tokens
+        batch, length = tokens.shape[:2]
+        parts = self.parts_of(length)
+        x = interpolate(tokens, ceil_div(length, parts) * parts)
+        x = x.unflatten(1, (-1, parts)).transpose(1, 2).flatten(0, 1)  # Eq. 2: (B*P, N/P, C)
+        x = self.blocks(x)  # Eq. 3
+        x = x.unflatten(0, (batch, parts)).transpose(1, 2).flatten(1, 2)  # Eq. 4: (B, N, C)
+        x = interpolate(x, length)
+        if self.stages == 'all':
+            x = self.fusion(torch.cat((tokens, x), dim=2))  # Eq. 5
+        return x
+
+    def parts_of(self, num_tokens: int) -> int:
+        """Number of parts for a sequence of N tokens, at most N."""
         parts = self.num_parts
         if self.tokens_per_part is not None:
             parts = max(parts, ceil_div(num_tokens, self.tokens_per_part))
         return min(parts, num_tokens)
 
-    def global_features(self, tokens: Tensor) -> Tensor:
-        """Partition, Transformer, Combine (Eq. 2 to 4): (B, N, C) -> (B, N, C)."""
-        length = tokens.shape[1]
-        parts = self.parts(length)
-        x = resample(tokens, ceil_div(length, parts) * parts)
-        x = x.unflatten(1, (-1, parts))  # (B, N/P, P, C): token n in part n mod P
-        if x.device.type != 'cpu' or is_traced():
-            x = self.transform(x)
-        else:
-            x = join((self.transform(some) for some in x.split(self.parts_at_once(x), dim=2)), parts, dim=2)
-        return resample(x.flatten(1, 2), length)
 
-    def transform(self, x: Tensor) -> Tensor:
-        """The blocks, within each part alone: (B, N/P, p, C) -> the same."""
-        batch, parts = x.shape[0], x.shape[2]
-        x = self.blocks(x.transpose(1, 2).flatten(0, 1))  # (B*p, N/P, C)
-        return x.unflatten(0, (batch, parts)).transpose(1, 2)
+def interpolate(tokens: Tensor, length: int) -> Tensor:
+    """Linear interpolation along the sequence: (B, N, C) -> (B, length, C).
 
-    def parts_at_once(self, x: Tensor) -> int:
-        """How many parts of (B, N/P, P, C) go through all blocks before the next ones: what a CPU's caches hold."""
-        return max(1, TOKENS_AT_ONCE // max(1, x.shape[0] * x.shape[1]))
-
-    def fuse(self, before: Tensor, after: Tensor) -> Tensor:
-        """Eq. 5, a convolution over both, concatenated: the sum of one over each. Twice (B, N, C) -> (B, N, C)."""
-        weights = self.fusion.weight.chunk(2, dim=1)
-        before, after = token_linear(before, weights[0], self.fusion.bias), token_linear(after, weights[1])
-        return before.add_(after) if is_overwritable() else before + after
-
-    def relate(self, tokens: Tensor) -> Tensor:
-        """What stands between the local features and the levels, as far as ``stages`` goes: (B, N, C) -> (B, N, C)."""
-        if self.stages == 'local':
-            return tokens
-        after = self.global_features(tokens)
-        return self.fuse(tokens, after) if self.stages == 'all' else after
-
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        check_maps(self, maps, self.in_channels)
-        sizes = [x.shape[2:] for x in maps]
-        lengths = [height * width for height, width in sizes]
-        tokens = join((extract(x) for extract, x in zip(self.local, maps)), sum(lengths), dim=1)  # Eq. 1: (B, N, C)
-        levels = split(self.relate(tokens), lengths, dim=1)
-        out = [restore(to_map(x, size)) for restore, x, size in zip(self.restore, levels, sizes)]
-        return [x + y if self.residual else in_format_of(y, like=x) for x, y in zip(maps, out)]
-
-
-def resample(tokens: Tensor, length: int) -> Tensor:
-    """Linear interpolation of a sequence to another length: (B, N, C) -> (B, length, C)."""
-    if known_equal(tokens.shape[1], length):
-        return tokens
+    Unlike F.interpolate, which computes positions in float32, this is exact for sequences of 90,000 tokens, and it does
+    not have to transpose them.
+    """
     count = tokens.shape[1]
-    # in whole numbers: positions in single precision are off by hundredths of a token where there are 90,000 of them
-    places = (2 * torch.arange(length, device=tokens.device) + 1) * count - length  # in 2 * length-ths of a token
-    places = torch.where(places < 0, 0, places)  # not clamp(), whose bounds torch 2.13's inductor cannot work out here
-    left = places // (2 * length)
+    if not is_traced() and count == length:  # a traced graph holds for every length
+        return tokens
+    # (i + 0.5) * count / length - 0.5 for output token i, in units of 1 / (2 * length)
+    position = (2 * torch.arange(length, device=tokens.device) + 1) * count - length
+    position = torch.where(position < 0, 0, position)  # torch.compile (2.13) fails on clamp here
+    left = position // (2 * length)
     right = (left + 1).clamp(max=count - 1)
-    exact = torch.promote_types(tokens.dtype, torch.float32)
-    share = ((places - left * (2 * length)).to(exact) / (2 * length)).to(tokens.dtype).unsqueeze(1)
-    if not is_piecewise(tokens):
-        return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), share)
-    cut = zip(*(x.split(TOKENS_AT_ONCE) for x in (left, right, share)))
-    return join((torch.lerp(tokens.index_select(1, a), tokens.index_select(1, b), c) for a, b, c in cut), length, dim=1)
-
-
-def is_piecewise(x: Tensor) -> bool:
-    """Whether long tensors are made a piece at a time: on a CPU, without gradients or a compiler."""
-    return x.device.type == 'cpu' and is_overwritable()
-
-
-def join(pieces: Iterable[Tensor], size: int, dim: int) -> Tensor:
-    """torch.cat to ``size``; where work is piecewise, each goes to its place before the next one is made."""
-    pieces = iter(pieces)
-    piece = next(pieces)
-    if not is_piecewise(piece):
-        return torch.cat([piece, *pieces], dim)
-    if piece.shape[dim] == size:
-        return piece
-    whole, start = piece.new_empty(*piece.shape[:dim], size, *piece.shape[dim + 1:]), 0
-    while True:
-        whole.narrow(dim, start, piece.shape[dim]).copy_(piece)
-        start += piece.shape[dim]
-        del piece  # or it would be there while the next one is made
-        if start == size:
-            return whole
-        piece = next(pieces)
+    wide = torch.promote_types(tokens.dtype, torch.float32)
+    weight = ((position - left * (2 * length)).to(wide) / (2 * length)).to(tokens.dtype).unsqueeze(1)
+    return torch.lerp(tokens.index_select(1, left), tokens.index_select(1, right), weight)

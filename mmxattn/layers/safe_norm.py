@@ -1,4 +1,4 @@
-"""Norms that have to live with a single value a channel: a 1x1 map of one image, as SSD300's last level is."""
+"""Batch norm of a single value per channel, such as the 1x1 map of one image in the last level of SSD300."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,26 +7,25 @@ __all__ = ['normalize']
 
 
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:
-    """``norm(x)``; BatchNorm takes its running statistics where the batch has none.
+    """Apply ``norm``; batch norm uses its running statistics where the batch has one value per channel.
 
-    A single value has no variance, and BatchNorm raises on it in training; the running statistics are the best there
-    is. SyncBatchNorm has the values of all processes, and is left alone where there are several.
+    PyTorch's batch norm raises an error in training because one value has no variance.
 
     Args:
-        norm: any norm, or nn.Identity.
-        x: (B, C, H, W), or sequences (B, C, L).
+        norm: Any norm, or nn.Identity.
+        x: Map of shape (B, C, H, W) or sequence of shape (B, C, L).
 
     Returns:
-        The same shape.
+        Tensor of the same shape.
     """
-    if needs_values(norm) and norm.training and x[:, 0].numel() == 1:
+    if norm.training and needs_values(norm) and x[:, 0].numel() == 1:
         return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
     return norm(x)
 
 
 def needs_values(norm: nn.Module) -> bool:
-    """Whether a norm in training raises on a single value a channel."""
-    if isinstance(norm, nn.SyncBatchNorm):
-        return not (torch.distributed.is_available() and torch.distributed.is_initialized()
-                    and torch.distributed.get_world_size() > 1)
+    """Whether ``norm`` raises an error for one value per channel in training."""
+    if isinstance(norm, nn.SyncBatchNorm):  # with several processes it has the values of all of them
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        return not distributed or torch.distributed.get_world_size() == 1
     return isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))

@@ -1,8 +1,8 @@
-"""Maps keep the order in memory that their host works in: a copy here is cheaper than one in each layer after it.
+"""Conversions between maps and tokens, and the memory format of maps.
 
-Maps and tokens are views of each other, taken while channels are last. ``x.flatten(2).transpose(1, 2)`` has the same
-numbers, but of one image its gradient comes back with strides that fit both orders, and so do the maps that are made of
-tokens that way; PyTorch's batch norm on a CPU takes them for the wrong one, and gives wrong gradients without a word.
+Maps and tokens are views of each other in channels-last order. ``x.flatten(2).transpose(1, 2)`` gives the same values,
+but the gradient of a single image then has strides that fit both memory formats. PyTorch's CPU batch norm mistakes
+them for the wrong one and silently returns wrong gradients.
 """
 from collections.abc import Sequence
 
@@ -11,23 +11,24 @@ from torch import Tensor
 
 from .tracing import is_traced
 
-__all__ = ['in_format_of', 'to_map', 'to_tokens']
+__all__ = ['match_memory_format', 'to_map', 'to_tokens']
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """A map (B, C, H, W) as tokens (B, H*W, C), row by row."""
+    """Flatten a map (B, C, H, W) to tokens (B, H*W, C) in row-major order."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def to_map(tokens: Tensor, size: Sequence[int]) -> Tensor:
-    """Tokens (B, H*W, C) as a map (B, C, H, W) of size (H, W)."""
+    """Reshape tokens (B, H*W, C) to a map (B, C, H, W) of ``size=(H, W)``."""
     return tokens.unflatten(1, tuple(size)).permute(0, 3, 1, 2)
 
 
-def in_format_of(x: Tensor, like: Tensor) -> Tensor:
-    """A map (B, C, H, W), its channels last in memory where those of ``like`` are, and first otherwise.
+def match_memory_format(x: Tensor, like: Tensor) -> Tensor:
+    """Convert a map to channels-last memory if ``like`` is channels-last, and to contiguous memory otherwise.
 
-    A compiler chooses orders itself.
+    A layer that returns maps in the format of its inputs saves its host a conversion in every following layer.
+    Compilers choose memory formats themselves, so traced tensors are returned unchanged.
     """
     if is_traced():
         return x

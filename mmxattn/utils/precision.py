@@ -1,7 +1,8 @@
-"""Half precision: products of maps grow with a power of what enters, and float16 ends at 65,504.
+"""Half precision: products of feature maps that would overflow float16.
 
-Such products are computed in single precision, autocast or not, and what leaves them saturates instead of becoming
-infinite: one infinite pixel makes every weight NaN in training, and the next norm NaN in inference.
+A product of maps grows with a power of its input, and float16 ends at 65,504. Layers compute such products in float32,
+under autocast too, and saturate the result: a single infinite pixel makes every weight NaN in training and the output
+of the next norm NaN in inference.
 """
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,31 +11,27 @@ from torch import Tensor
 
 from .torch_compat import autocast_dtype
 
-__all__ = ['map_dtype', 'saturate', 'single_precision', 'without_autocast']
-
-SUMMANDS = 4  # saturated maps that may be added up, as a pyramid's levels are, before the sum is infinite
+__all__ = ['map_dtype', 'saturate', 'without_autocast']
 
 
 def map_dtype(x: Tensor) -> torch.dtype:
-    """The type that a convolution of ``x`` would give here: autocast's, where that is on."""
+    """Return the dtype of a convolution of ``x``: that of autocast where it is enabled."""
     return autocast_dtype(x.device.type) or x.dtype
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager:
-    """A context in which operators on the device of ``x`` keep the type of what they are given."""
+    """Return a context without autocast on the device of ``x``."""
     if autocast_dtype(x.device.type) is None:
-        return nullcontext()  # and no context at all in an exported graph
+        return nullcontext()  # keeps the context out of exported graphs
     return torch.autocast(x.device.type, enabled=False)
 
 
-def single_precision(x: Tensor) -> Tensor:
-    """``x`` in single precision at least."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def saturate(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """``x`` in a type; where that is float16, within a quarter of its range."""
+    """Convert ``x`` to ``dtype``, clamped in float16.
+
+    The limit is a quarter of the float16 range, so that a pyramid can still add up a few saturated levels.
+    """
     if dtype == torch.float16:
-        limit = torch.finfo(dtype).max / SUMMANDS
+        limit = torch.finfo(dtype).max / 4
         x = x.clamp(-limit, limit)
     return x.to(dtype)

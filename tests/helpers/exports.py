@@ -1,14 +1,14 @@
-"""Exported programs through the ONNX exporter to onnxruntime."""
+"""Exported programs in ONNX Runtime."""
 import pytest
 import torch
 
-# what runtimes read in another way than PyTorch, have not, or do one element at a time
+# operators that runtimes compute differently from PyTorch, do not support, or run one element at a time
 UNWANTED = {'InstanceNormalization', 'GroupNormalization', 'SplitToSequence', 'SequenceAt', 'ConcatFromSequence', 'If',
             'Loop', 'ScatterElements', 'ScatterND'}
 
 
 def through_onnx(program):
-    """A program of ``torch.export``, none of its operators unwanted, as a function of tensors to a list of tensors."""
+    """Convert a program of ``torch.export`` to a function from tensors to a list; unwanted operators fail the test."""
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
     exported = torch.onnx.export(program, dynamo=True, verbose=False)

@@ -1,169 +1,148 @@
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import torch.nn.functional as F
 from torch import nn
 
-import oracles
-from mmxattn.layers import CFSAM, cfsam
+from mmxattn.layers import CFSAM
+from mmxattn.layers.cfsam import interpolate
 from mmxattn.profiling.memory import peak_memory
 
 
-def pyramid(channels, sizes, batch=2, dtype=torch.float):
+def make_maps(channels, sizes, batch=2, dtype=torch.float):
     torch.manual_seed(0)
     return [torch.randn(batch, c, *size, dtype=dtype) for c, size in zip(channels, sizes)]
 
 
-def small(in_channels=(8, 12), **arguments):
-    return CFSAM(in_channels, **{**dict(channels=8, depth=2, num_heads=2), **arguments})
+def small_cfsam(in_channels=(8, 12), **kwargs):
+    return CFSAM(in_channels, **{**dict(channels=8, depth=2, num_heads=2), **kwargs})
 
 
-@given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=4), st.integers(1, 5))
-@settings(max_examples=25, deadline=None)
-def test_keeps_shapes_and_reaches_every_level(sizes, parts):
-    channels = [4 * (i + 1) for i in range(len(sizes))]
-    layer = small(channels, num_parts=parts).eval()
-    maps = pyramid(channels, sizes)
-    assert [x.shape for x in layer(maps)] == [x.shape for x in maps]
+def pytorch_block(block):
+    """nn.TransformerEncoderLayer with the weights of one of our blocks."""
+    hidden, channels = block.mlp[0].weight.shape
+    layer = nn.TransformerEncoderLayer(channels, block.num_heads, hidden, dropout=0, activation=F.silu,
+                                       batch_first=True, norm_first=True).double()
+    renamed = {'qkv.weight': 'self_attn.in_proj_weight', 'proj.weight': 'self_attn.out_proj.weight',
+               'proj.bias': 'self_attn.out_proj.bias', 'mlp.0.weight': 'linear1.weight', 'mlp.0.bias': 'linear1.bias',
+               'mlp.2.weight': 'linear2.weight', 'mlp.2.bias': 'linear2.bias'}
+    state = {renamed.get(key, key): value for key, value in block.state_dict().items()}
+    layer.load_state_dict({**state, 'self_attn.in_proj_bias': torch.zeros(3 * channels)})
+    return layer
 
 
-@pytest.mark.parametrize('parts', [1, 2, 3, 4])
-def test_attention_runs_within_parts_as_printed(parts):
-    layer = small(num_parts=parts).double()
-    tokens = torch.randn(2, 12 * parts, 8, dtype=torch.double)
-    assert torch.allclose(layer.global_features(tokens), oracles.cfsam_global(layer, tokens, parts), atol=1e-12)
-
-
-def test_a_length_that_parts_do_not_divide_is_interpolated_and_back():
-    layer = small(num_parts=2).double()
-    layer.blocks = nn.Identity()
-    tokens = torch.randn(1, 7, 8, dtype=torch.double)
-    up = nn.functional.interpolate(tokens.transpose(1, 2), size=8, mode='linear')
-    back = nn.functional.interpolate(up, size=7, mode='linear').transpose(1, 2)
-    assert torch.allclose(layer.global_features(tokens), back)
-
-
-def test_what_one_level_sees_reaches_the_others():
-    layer = small().eval()
-    maps = pyramid((8, 12), [(6, 6), (3, 3)])
-    before = layer(maps)[1]
-    after = layer([maps[0] + 1, maps[1]])[1]
-    assert not torch.allclose(before, after)
-
-
+@pytest.mark.parametrize('parts', [1, 3, 7])
 @pytest.mark.parametrize('stages', ['local', 'local+global', 'all'])
-def test_stages_as_printed(stages):
-    """Eq. 1, then Eq. 2 to 4, then Eq. 5, as far as Table 5's row goes; 21 tokens, in three parts."""
-    layer = small(num_parts=3, stages=stages).double()
-    maps = pyramid((8, 12), [(5, 3), (3, 2)], dtype=torch.double)
+def test_matches_pytorch_transformer_layers(stages, parts):
+    """21 tokens, which all numbers of parts divide."""
+    layer = small_cfsam(num_parts=parts, stages=stages).double()
+    maps = make_maps((8, 12), [(5, 3), (3, 2)], dtype=torch.double)
     local = [extract.conv1x1(extract.act(extract.norm(extract.conv3x3(x)))) for extract, x in zip(layer.local, maps)]
     tokens = torch.cat([x.flatten(2) for x in local], 2).transpose(1, 2)
     if stages != 'local':
-        after = oracles.cfsam_global(layer, tokens, parts=3)
-        tokens = layer.fusion(torch.cat((tokens, after), 2)) if stages == 'all' else after
+        mixed = torch.empty_like(tokens)
+        for part in range(parts):
+            x = tokens[:, part::parts]
+            for block in layer.blocks:
+                x = pytorch_block(block)(x)
+            mixed[:, part::parts] = x
+        tokens = layer.fusion(torch.cat((tokens, mixed), 2)) if stages == 'all' else mixed
     first, second = tokens.transpose(1, 2).split([15, 6], dim=2)
     expected = [first.reshape(2, 8, 5, 3), layer.restore[1](second.reshape(2, 8, 3, 2))]
     assert all(torch.allclose(x, y, atol=1e-12) for x, y in zip(layer(maps), expected))
 
 
+@pytest.mark.parametrize('length, new_length', [(7, 8), (8, 7), (1, 5), (5, 1), (6, 6), (1000, 1024)])
+def test_interpolate_matches_pytorch(length, new_length):
+    torch.manual_seed(0)
+    tokens = torch.randn(2, length, 3, dtype=torch.double)
+    expected = F.interpolate(tokens.transpose(1, 2), size=new_length, mode='linear').transpose(1, 2)
+    assert torch.allclose(interpolate(tokens, new_length), expected, atol=1e-12)
+
+
+def test_indivisible_length_is_interpolated_and_back():
+    layer = small_cfsam(num_parts=2, stages='local+global').double()
+    layer.blocks = nn.Identity()
+    tokens = torch.randn(1, 7, 8, dtype=torch.double)
+    assert torch.allclose(layer.mix_levels(tokens), interpolate(interpolate(tokens, 8), 7))
+
+
+def test_levels_exchange_information():
+    layer = small_cfsam().eval()
+    maps = make_maps((8, 12), [(6, 6), (3, 3)])
+    assert not torch.allclose(layer(maps)[1], layer([maps[0] + 1, maps[1]])[1])
+
+
 @pytest.mark.parametrize('stages, absent', [('local', ('blocks', 'fusion')), ('local+global', ('fusion', )),
                                             ('all', ())])
-def test_stages_that_are_not_there_have_no_parameters(stages, absent):
-    layer = small(stages=stages)
+def test_unused_stages_have_no_parameters(stages, absent):
+    layer = small_cfsam(stages=stages)
     assert {key.split('.')[0] for key in layer.state_dict()} == {'local', 'blocks', 'fusion', 'restore'} - set(absent)
-    sum(x.sum() for x in layer(pyramid((8, 12), [(5, 4), (3, 2)]))).backward()
+    sum(x.sum() for x in layer(make_maps((8, 12), [(5, 4), (3, 2)]))).backward()
     assert all(p.grad is not None for p in layer.parameters())
 
 
 @pytest.mark.parametrize('tokens, parts', [(1, 1), (2, 2), (1940, 2), (2048, 2), (2049, 3), (89_523, 88)])
-def test_parts_grow_with_the_image(tokens, parts):
-    assert small(tokens_per_part=1024).parts(tokens) == parts
+def test_tokens_per_part_limits_parts(tokens, parts):
+    assert small_cfsam(tokens_per_part=1024).parts_of(tokens) == parts
 
 
-@pytest.mark.parametrize('at_once', [1, 9, 20, 10**6])
-def test_parts_in_any_portions(at_once, monkeypatch):
-    layer = small(num_parts=5).double()
-    tokens = torch.randn(2, 44, 8, dtype=torch.double)
-    right = layer.global_features(tokens)
-    monkeypatch.setattr(cfsam, 'TOKENS_AT_ONCE', at_once)
-    assert torch.allclose(layer.global_features(tokens), right, atol=1e-12)
-
-
-@pytest.mark.parametrize('at_once', [1, 9, 20, 10**6])
-@pytest.mark.parametrize('stages', ['local', 'local+global', 'all'])
-def test_inference_in_pieces_is_the_same(at_once, stages, monkeypatch):
-    layer, maps = small(num_parts=5, stages=stages).double(), pyramid((8, 12), [(7, 5), (3, 3)], dtype=torch.double)
-    given, right = [x.clone() for x in maps], layer(maps)
-    monkeypatch.setattr(cfsam, 'TOKENS_AT_ONCE', at_once)
-    with torch.no_grad():
-        assert all(torch.allclose(x, y, atol=1e-12) for x, y in zip(layer(maps), right))
-    assert all(map(torch.equal, maps, given))
-
-
-def test_inference_needs_less_memory_than_its_longest_tensors_together():
-    layer, maps = small((8, ), tokens_per_part=64, depth=1), [torch.randn(1, 8, 256, 256)]
-
-    def infer():
-        with torch.no_grad():
-            layer(maps)
-
-    assert peak_memory(infer, 'cpu') < 4.5 * maps[0].nbytes
-
-
-def test_memory_grows_with_the_tokens():
-    layer = small((8, ), tokens_per_part=64)
+@pytest.mark.parametrize('grad', [True, False])
+def test_memory_is_linear_in_tokens(grad):
+    layer = small_cfsam((8, ), tokens_per_part=64)
 
     def bytes_per_token(side):
-        maps = [torch.randn(1, 8, side, side, requires_grad=True)]
-        return peak_memory(lambda: layer(maps)[0].sum().backward(), 'cpu') / side**2
+        maps = [torch.randn(1, 8, side, side, requires_grad=grad)]
+
+        def step():
+            with torch.set_grad_enabled(grad):
+                out = layer(maps)[0]
+            if grad:
+                out.sum().backward()
+
+        return peak_memory(step, 'cpu') / side**2
 
     assert bytes_per_token(128) < 1.1 * bytes_per_token(64)
 
 
-def test_one_value_a_channel_trains_with_running_statistics():
-    layer = small((8,))
-    assert layer.training
-    x = pyramid((8,), [(1, 1)], batch=1)
+def test_single_value_per_channel_uses_running_statistics():
+    layer = small_cfsam((8, ))
     norm = layer.local[0].norm
     before = norm.running_mean.clone()
-    layer(x)[0].sum().backward()
+    layer(make_maps((8, ), [(1, 1)], batch=1))[0].sum().backward()
     assert torch.equal(norm.running_mean, before)
     assert norm.weight.grad is not None
 
 
 @pytest.mark.parametrize('norm, act', [(None, nn.ReLU), (nn.BatchNorm2d, nn.GELU),
                                        (lambda c: nn.GroupNorm(4, c), nn.SiLU)])
-def test_norm_and_activation_as_given(norm, act):
-    layer = small(norm=norm, act=act)
+def test_custom_norm_and_activation(norm, act):
+    layer = small_cfsam(norm=norm, act=act)
     assert (layer.local[0].conv3x3.bias is None) == (norm is not None)
-    out = layer(pyramid((8, 12), [(5, 4), (3, 2)]))
-    sum(x.sum() for x in out).backward()
+    assert isinstance(layer.local[0].act, act) and isinstance(layer.blocks[0].mlp[1], act)
+    sum(x.sum() for x in layer(make_maps((8, 12), [(5, 4), (3, 2)]))).backward()
     assert all(p.grad is not None for p in layer.parameters())
 
 
-def test_zero_init_is_the_identity_and_can_leave_it():
-    layer = small(residual=True, zero_init=True)
-    maps = pyramid((8, 12), [(6, 5), (3, 3)])
-    out = layer(maps)
-    assert all(torch.equal(x, y) for x, y in zip(maps, out))
-    sum(x.pow(2).sum() for x in out).backward()
+def test_zero_init_is_identity_and_trainable():
+    layer = small_cfsam(residual=True, zero_init=True)
+    maps = make_maps((8, 12), [(6, 5), (3, 3)])
+    outs = layer(maps)
+    assert all(torch.equal(x, y) for x, y in zip(maps, outs))
+    sum(x.pow(2).sum() for x in outs).backward()
     assert layer.fusion.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(in_channels=()), 'in_channels is empty'),
-    (dict(channels=10, num_heads=4), 'channels=10 is not divisible by num_heads=4'),
-    (dict(num_parts=0), 'num_parts=0'),
-    (dict(tokens_per_part=0), 'tokens_per_part=0'),
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(channels=10, num_heads=4), 'num_heads=4'),
     (dict(zero_init=True), 'residual=True'),
-    (dict(zero_init=True, residual=True, stages='local+global'), "stages='all', not True and 'local.global'"),
-    (dict(stages='global'), "stages='global' is none of"),
+    (dict(zero_init=True, residual=True, stages='local+global'), "stages='local\\+global'"),
+    (dict(stages='global'), "got 'global'"),
 ])
-def test_wrong_arguments_are_named(arguments, message):
+def test_wrong_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        small(**arguments)
+        small_cfsam(**kwargs)
 
 
-def test_wrong_levels_are_named():
-    with pytest.raises(ValueError, match=r'got 1 levels of channels \(8,\)'):
-        small()(pyramid((8,), [(3, 3)]))
+def test_wrong_number_of_levels():
+    with pytest.raises(ValueError, match='expected 2 maps'):
+        small_cfsam()(make_maps((8, ), [(3, 3)]))

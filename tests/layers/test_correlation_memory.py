@@ -1,7 +1,7 @@
-"""What the papers' correlations keep for training at 512x512 beside what is kept here; configs/cla/README.md quotes it.
+"""Memory that CLA and AFMA keep for training at 512x512, with and without their correlations stored.
 
-Counted on tensors without data, so that what no machine here could hold is counted too: all that autograd keeps between
-the forward and the backward pass of one image, without parameters.
+The figures are quoted in configs/cla/README.md. They count the tensors that autograd keeps between the forward and the
+backward pass of one image, without parameters, on fake tensors: the correlations of AFMA take 75 GiB.
 """
 import pytest
 import torch
@@ -18,26 +18,19 @@ CHANNELS, SIDES = (32, 64, 160, 256), (128, 64, 32, 16)  # SegFormer-B0 at 512x5
 EMBED, CLASSES = 256, 150
 
 
-def kept_for_training(module, function):
-    """Bytes of the tensors that the graph holds, each once."""
+def saved_bytes(module, function):
+    """Bytes of the tensors that autograd saves, each storage once."""
     parameters = {p.untyped_storage()._cdata for p in module.parameters()}
-    kept = {}
+    saved = {}
 
     def pack(x):
         if x.untyped_storage()._cdata not in parameters:
-            kept[x.untyped_storage()._cdata] = x
+            saved[x.untyped_storage()._cdata] = x
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         function()
-    return sum(x.untyped_storage().nbytes() for x in kept.values())
-
-
-def cla_case(pair):
-    i, j = pair
-    layer = CrossLayerAttention(CHANNELS[i], CHANNELS[j], EMBED)
-    shapes = (CHANNELS[i], SIDES[i]), (CHANNELS[j], SIDES[j]), (EMBED, SIDES[j])
-    return layer, [torch.randn(1, c, side, side, requires_grad=True) for c, side in shapes]
+    return sum(x.untyped_storage().nbytes() for x in saved.values())
 
 
 def afma_case(side=512):
@@ -47,49 +40,52 @@ def afma_case(side=512):
     return layer, maps, torch.zeros(1, CLASSES, side, side)
 
 
-def afma(layer, image, feature_map, masks, gold):
-    """Masks and loss as AFMA is used in training."""
+def afma(layer, image, feature_map, masks, target):
+    """Masks and loss as in training."""
     classes = layer.encode(image, feature_map)
-    return layer.modify(masks, *classes), layer.loss(*classes, gold)
+    return layer.modify(masks, *classes), layer.loss(*classes, target)
 
 
-def afma_as_printed(layer, image, feature_map, masks, gold):
-    """The same with both attentions made."""
+def afma_reference(layer, image, feature_map, masks, target):
+    """The same with both attention maps stored."""
 
     def attention(fine, coarse):
         return fine.flatten(2).unsqueeze(3) @ coarse.flatten(2).unsqueeze(2)  # (B, N_c, N_I, N_F)
 
-    ours = attention(*layer.encode(image, feature_map))
-    truth = attention(gold, F.adaptive_avg_pool2d(gold, feature_map.shape[2:]))
+    predicted = attention(*layer.encode(image, feature_map))
+    true = attention(target, F.adaptive_avg_pool2d(target, feature_map.shape[2:]))
     pooled = F.adaptive_avg_pool2d(masks, feature_map.shape[2:]).flatten(2).unsqueeze(3)
-    modified = masks + (ours @ pooled / pooled.shape[2]).unflatten(2, masks.shape[2:]).squeeze(4)
-    return modified, F.mse_loss(ours, truth)
+    modified = masks + (predicted @ pooled / pooled.shape[2]).unflatten(2, masks.shape[2:]).squeeze(4)
+    return modified, F.mse_loss(predicted, true)
 
 
-def test_the_literal_forms_compute_the_same():
-    layer, maps, gold = afma_case(side=64)
-    for a, b in zip(afma(layer, *maps, gold), afma_as_printed(layer, *maps, gold)):
-        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize('pair, printed, here', [((1, 2), 6.51, 3.06), ((0, 3), 8.02, 3.13)])
-def test_cla_keeps_maps_and_no_correlations(pair, printed, here):
+@pytest.mark.parametrize('pair, reference_gib, ours_mib', [((1, 2), 6.51, 3.06), ((0, 3), 8.02, 3.13)])
+def test_cla_saves_no_correlations(pair, reference_gib, ours_mib):
+    i, j = pair
     with FakeTensorMode():
-        layer, maps = cla_case(pair)
-        reference = kept_for_training(layer, lambda: cross_layer_attention_reference(layer, *maps))
-        assert reference / GIB == pytest.approx(printed, abs=0.005)
-        assert kept_for_training(layer, lambda: layer(*maps)) / MIB == pytest.approx(here, abs=0.005)
+        layer = CrossLayerAttention(CHANNELS[i], CHANNELS[j], EMBED)
+        shapes = (CHANNELS[i], SIDES[i]), (CHANNELS[j], SIDES[j]), (EMBED, SIDES[j])
+        maps = [torch.randn(1, c, side, side, requires_grad=True) for c, side in shapes]
+        reference = saved_bytes(layer, lambda: cross_layer_attention_reference(layer, *maps))
+        assert reference / GIB == pytest.approx(reference_gib, abs=0.005)
+        assert saved_bytes(layer, lambda: layer(*maps)) / MIB == pytest.approx(ours_mib, abs=0.005)
 
 
-def test_afma_keeps_maps_and_no_attention():
+def test_afma_matches_reference():
+    layer, maps, target = afma_case(side=64)
+    for out, expected in zip(afma(layer, *maps, target), afma_reference(layer, *maps, target)):
+        assert torch.allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_afma_saves_no_attention():
     with FakeTensorMode():
-        layer, maps, gold = afma_case()
-        printed = kept_for_training(layer, lambda: afma_as_printed(layer, *maps, gold))
-        assert printed / GIB == pytest.approx(75.36, abs=0.005)
-        assert kept_for_training(layer, lambda: afma(layer, *maps, gold)) / MIB == pytest.approx(667.8, abs=0.05)
+        layer, maps, target = afma_case()
+        reference = saved_bytes(layer, lambda: afma_reference(layer, *maps, target))
+        assert reference / GIB == pytest.approx(75.36, abs=0.005)
+        assert saved_bytes(layer, lambda: afma(layer, *maps, target)) / MIB == pytest.approx(667.8, abs=0.05)
 
 
-def test_one_attention_of_afma_is_as_large_as_its_header_says():
+def test_size_of_afma_attention_in_header():
     with FakeTensorMode():
         layer, maps, _ = afma_case()
         image, feature_map = layer.encode(*maps[:2])
@@ -97,11 +93,11 @@ def test_one_attention_of_afma_is_as_large_as_its_header_says():
 
 
 @pytest.mark.slow
-def test_afma_trains_at_full_size_in_less_than_two_gibibytes():
-    layer, maps, gold = afma_case()
+def test_afma_trains_in_less_than_two_gib():
+    layer, maps, target = afma_case()
 
     def step():
-        masks, loss = afma(layer, *maps, gold)
+        masks, loss = afma(layer, *maps, target)
         (masks.mean() + loss).backward()
 
     assert peak_memory(step, 'cpu') < 2 * GIB

@@ -1,4 +1,4 @@
-"""What FINE's variants and baselines promise to compilers, to devices and in short number formats, as test_backends.py."""
+"""The checks of test_backends.py for the variants of FINE and its baselines."""
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -9,7 +9,7 @@ from mmxattn.layers.baselines import MGC, SNI, AdaFPNAlignment
 
 
 class TwoLevels(torch.nn.Module):
-    """MGC as a layer of a low and a high map."""
+    """MGC as a layer with a low and a high map."""
 
     def __init__(self, channels):
         super().__init__()
@@ -40,7 +40,7 @@ def flat(outputs):
 
 
 @LAYERS
-def test_is_one_graph_for_a_compiler(make):
+def test_compiles_to_one_graph(make):
     torch._dynamo.reset()
     layer, graphs = make().eval(), CompileCounter()
     compiled = torch.compile(layer, fullgraph=True, backend=graphs)
@@ -49,7 +49,7 @@ def test_is_one_graph_for_a_compiler(make):
 
 
 @LAYERS
-def test_waits_for_no_device(make):
+def test_runs_on_meta_device(make):
     layer = make().to('meta')
     out = flat(layer(*maps(device='meta', requires_grad=True)))
     out.sum().backward()

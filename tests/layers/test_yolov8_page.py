@@ -1,4 +1,4 @@
-"""The neck's step on docs/yolov8.md, as it stands there."""
+"""The code and the figures of docs/yolov8.md."""
 import re
 from pathlib import Path
 
@@ -13,7 +13,7 @@ WIDTHS = (128, 256, 512)  # YOLOv8-S
 
 
 class PlainNeck(nn.Module):
-    """The modules of mmyolo's YOLOv8PAFPN, under its names: a 1x1 convolution for each CSP layer."""
+    """The modules of mmyolo's YOLOv8PAFPN, with a 1x1 convolution in place of each CSP layer."""
 
     def __init__(self, c3, c4, c5):
         super().__init__()
@@ -40,7 +40,7 @@ def inputs(sides=(16, 8, 4)):
     return [torch.randn(2, c, n, n) for c, n in zip(WIDTHS, sides)]
 
 
-def test_the_step_as_printed():
+def test_forward_matches_step_by_step_computation():
     neck = build()
     p3, p4, p5 = inputs()
     p4 = neck.top_down_layers[0](torch.cat((neck.upsample_layers[0](p5), neck.fine[0](p4, p5)), 1))
@@ -50,13 +50,13 @@ def test_the_step_as_printed():
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(neck(inputs()), (p3, p4, p5)))
 
 
-def test_every_parameter_learns():
+def test_every_parameter_gets_a_gradient():
     neck = build()
     sum(x.pow(2).sum() for x in neck(inputs())).backward()
     assert all(p.grad is not None and p.grad.any() for p in neck.parameters())
 
 
-def test_starts_as_the_plain_neck():
+def test_zero_init_equals_neck_without_fine():
     neck, plain = build(zero_init=True), build()
     plain.load_state_dict({k: v for k, v in neck.state_dict().items() if not k.endswith('.scale')})
     plain.fine = nn.ModuleList(nn.Identity() for _ in range(2))
@@ -69,7 +69,7 @@ def test_starts_as_the_plain_neck():
     (dict(), 823_808, 0.980),
     (dict(ffn_ratio=4, attention='linear'), 1_152_288, 1.006),  # published: +1.1M, +1.0 G
 ])
-def test_what_the_page_says_that_it_costs(fine_cfg, parameters, gflops):
+def test_costs_on_page(fine_cfg, parameters, gflops):
     neck = build(**fine_cfg)
     assert sum(p.numel() for p in neck.fine.parameters()) == parameters
     assert f'{parameters:,}' in PAGE.read_text() and f'{gflops:.3f} G' in PAGE.read_text()

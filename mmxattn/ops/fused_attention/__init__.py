@@ -1,4 +1,0 @@
-"""Softmax attention, by loops that Numba compiles where these are faster than PyTorch's operator."""
-from .on_cpu import attention
-
-__all__ = ['attention']
