@@ -135,7 +135,12 @@ def enable_resume(cfg: Config, checkpoint: str) -> list[str]:
     cfg.resume, cfg.load_from = True, selected
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-    broadcast_from_main(lambda: (check_checkpoint(cfg, selected), check_training_state(selected)))
+
+    def check() -> None:
+        check_checkpoint(cfg, selected)
+        check_training_state(selected)
+
+    broadcast_from_main(check)
     return warnings
 
 

@@ -30,7 +30,7 @@ GRACE_PERIOD = 10  # seconds
 class SampleKey(NamedTuple):
     """Index of a sample in the dataset, and the seed of its random numbers."""
 
-    index: int
+    idx: int
     seed: tuple[int, ...]
 
 
@@ -120,7 +120,7 @@ class SeededFetcher:
     def load(self, key: SampleKey) -> Any:
         with preserve_rng_state():  # without workers, the model uses the same generators
             seed_all(*key.seed)
-            return self.dataset[key.index]
+            return self.dataset[key.idx]
 
 
 class WorkerSigtermGuard:

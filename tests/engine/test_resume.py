@@ -134,7 +134,7 @@ class TwoMachines:
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
 def test_processes_follow_the_main_process(tmp_path):
-    """SIGTERM on one machine stops both. The second first lacks the checkpoint, then has another file, then the same."""
+    """SIGTERM on one machine stops both. The second lacks the checkpoint, then has another file, then the same one."""
     machines = TwoMachines(tmp_path)
     config = machines.config.read_text()
     hook = dict(type='SendSignal', at=2, signal=int(signal.SIGTERM), rank=1)

@@ -35,7 +35,8 @@ def assert_same_end(uninterrupted, resumed, first_step):
 
 
 # In an epoch, at its end, at a step with a checkpoint, before the last step.
-@pytest.mark.parametrize('kind, step', [('detector', 2), ('detector', 5), ('segmentor', 6), ('segmentor', 9)])
+@pytest.mark.parametrize('kind, step', [('detector', 2), pytest.param('detector', 5, marks=pytest.mark.slow),
+                                        ('segmentor', 6), pytest.param('segmentor', 9, marks=pytest.mark.slow)])
 def test_resume_after_sigterm_is_exact(uninterrupted, kind, step, tmp_path):
     config = small_config(kind, tmp_path)
     _, steps, code = train(config, step)
@@ -45,6 +46,7 @@ def test_resume_after_sigterm_is_exact(uninterrupted, kind, step, tmp_path):
     assert_same_end(uninterrupted(kind), resume(config), step)
 
 
+@pytest.mark.slow
 def test_resume_restores_sizes_of_batch_sync_random_resize(tmp_path):
     def config(name):
         config = small_config('detector', tmp_path / name)

@@ -71,7 +71,7 @@ def test_other_batch_samplers_can_be_wrapped():
     expected = [list(batch) for batch in AspectRatioBatchSampler(sampler, 2)]
     wrapped = DeterministicBatchSampler(sampler, 2, batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'))
     keys = list(wrapped)
-    assert [[key.index for key in batch] for batch in keys] == expected
+    assert [[key.idx for key in batch] for batch in keys] == expected
     assert len({key.seed for batch in keys for key in batch}) == sum(map(len, keys))
     assert len(wrapped) == len(expected)
 
