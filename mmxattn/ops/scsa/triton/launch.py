@@ -174,13 +174,14 @@ def _plan(shape: torch.Size, dtype: torch.dtype, param_dtype: torch.dtype, devic
           window: tuple[int, int], gate_scale: float, kernel_sizes: tuple[int, ...],
           eps: tuple[float, float, float]) -> Plan:
     """Prepare the launches. ``param_dtype`` and ``device`` are arguments because compiled kernels depend on them."""
+    batch, channels, height, width = shape
     acc_dtype = torch.promote_types(dtype, torch.float32)
-    config = launch_config(Problem(*shape, *window, kernel_sizes))
+    config = launch_config(Problem(batch, channels, height, width, *window, kernel_sizes))
     constants = dict(
         ACC_DTYPE=acc_dtype,
         USE_PDL=device.type == 'cuda' and torch.cuda.get_device_capability(device) >= MIN_PDL_CAPABILITY,
         GATE_SCALE=gate_scale,
-        SM_SCALE=shape[1]**-0.5,
+        SM_SCALE=channels**-0.5,
         NUM_GROUPS=len(kernel_sizes),
         MAX_KERNEL_SIZE=max(kernel_sizes),
         EPS_H=eps[0],
@@ -219,10 +220,11 @@ def _run(launches: Sequence[Launch], tensors: dict[str, Tensor], buffers: Sequen
 
 
 def _named(params: Sequence[Tensor], num_groups: int) -> dict[str, Tensor]:
-    """Name the parameters. The arguments of missing groups get any tensor; the kernels do not read it."""
+    """Name the parameters. Arguments of groups that do not exist get a tensor that is not read."""
     if num_groups < NUM_CONVS:
-        weights, biases, missing = params[:num_groups], params[num_groups:2 * num_groups], NUM_CONVS - num_groups
-        params = [*weights, *weights[:1] * missing, *biases, *biases[:1] * missing, *params[2 * num_groups:]]
+        weights, biases = params[:num_groups], params[num_groups:2 * num_groups]
+        unused = [weights[0]] * (NUM_CONVS - num_groups)
+        params = [*weights, *unused, *biases, *unused, *params[2 * num_groups:]]
     return dict(zip(PARAM_ARGS, params))
 
 
