@@ -13,11 +13,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel
 from mmengine.registry import EVALUATOR, init_default_scope
 from mmengine.runner import Runner, autocast
 from mmengine.structures import BaseDataElement
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..datasets.sources import DatasetNotFoundError
 from ..evaluation.ground_truth import GroundTruth
@@ -103,7 +105,7 @@ def predict(
         ValueError: If the model cannot be built, the checkpoint does not fit, data is missing, or the model predicts
             neither boxes nor label maps.
     """
-    model = load_model(cfg, checkpoint)
+    model: BaseModel = load_model(cfg, checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with _missing_data_as_value_error(cfg):
         with quiet():
@@ -129,8 +131,9 @@ def predict(
 
 class _DetectionCollector:
 
-    def __init__(self, dataset: Dataset):
-        self.ground_truth, self.results = GroundTruth(dataset), []
+    def __init__(self, dataset: BaseDataset):
+        self.ground_truth = GroundTruth(dataset)
+        self.results: list[dict] = []
 
     def add(self, sample: BaseDataElement) -> None:
         boxes, scores, labels = (sample.pred_instances[name].cpu().numpy() for name in ('bboxes', 'scores', 'labels'))
@@ -142,11 +145,13 @@ class _DetectionCollector:
 
 class _SegmentationCollector:
 
-    def __init__(self, dataset: Dataset, evaluator: Evaluator):
+    def __init__(self, dataset: BaseDataset, evaluator: Evaluator):
         self.classes = list(dataset.metainfo['classes'])
         self.ignore_index = next(
             (metric.ignore_index for metric in evaluator.metrics if hasattr(metric, 'ignore_index')), 255)
-        self.images, self.areas, self.components = [], [], []
+        self.images: list[str] = []
+        self.areas: list[np.ndarray] = []
+        self.components: list[np.ndarray] = []
 
     def add(self, sample: BaseDataElement) -> None:
         prediction, target = (getattr(sample, name).data.squeeze(0).cpu().numpy()
@@ -159,7 +164,9 @@ class _SegmentationCollector:
         return Segmentations(self.images, self.classes, np.stack(self.areas), np.stack(self.components))
 
 
-def _build_collector(sample, dataset: Dataset, evaluator: Evaluator, cfg: Config):
+def _build_collector(
+    sample: BaseDataElement, dataset: BaseDataset, evaluator: Evaluator, cfg: Config
+) -> _DetectionCollector | _SegmentationCollector:
     if 'pred_instances' in sample and 'bboxes' in sample.pred_instances:
         return _DetectionCollector(dataset)
     if 'pred_sem_seg' in sample and 'gt_sem_seg' in sample:

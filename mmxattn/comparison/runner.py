@@ -133,7 +133,7 @@ class _ComparisonRunner:
             recipe.runs = reuse_accuracy([Run(None, str(checkpoint))], recipe.runs)
         if not self.options.train:
             return
-        runs = [[] for _ in recipes]
+        runs: list[list[Run]] = [[] for _ in recipes]
         number, total = 0, len(seeds) * len(recipes)
         for seed in seeds:  # outer loop, so that an interrupted comparison has complete pairs
             for recipe, config, own in zip(recipes, self.configs, runs):

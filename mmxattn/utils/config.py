@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
-from torch import nn
 
 from .quiet import quiet
 
@@ -50,7 +49,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None, seed: int | N
     return cfg
 
 
-def build_model(cfg: Config) -> nn.Module:
+def build_model(cfg: Config) -> BaseModel:
     """Build the model of a config without downloading or initializing weights.
 
     Some layers leave parameters uninitialized; use :func:`build_untrained_model` where outputs matter.
@@ -74,7 +73,7 @@ def build_model(cfg: Config) -> nn.Module:
     return model
 
 
-def build_untrained_model(cfg: Config) -> nn.Module:
+def build_untrained_model(cfg: Config) -> BaseModel:
     """Build the model of a config with random weights that are the same in every call.
 
     Pretrained weights are not downloaded. The weights are reproducible because the number of random detections, and

@@ -99,7 +99,7 @@ def _scaled_row(name: str, values: Sequence[float | None], large: str, small: st
 
 def _depth_first(modules: Sequence[dict[str, ModuleCost]]) -> list[str]:
     """Return the names of all models, each module followed by its children."""
-    children = {}
+    children: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for own in modules for name in own):
         children.setdefault(name.rpartition('.')[0], []).append(name)
     names, stack = [], children.get('', [])[::-1]
