@@ -31,7 +31,7 @@ def check_map(layer: nn.Module, x: Tensor, channels: int | None = None, name: st
     """Check that ``x`` has shape (B, channels, H, W); any number of channels passes where ``channels`` is None."""
     if torch.jit.is_tracing():
         return
-    if x.dim() != 4 or channels not in (None, x.shape[1]):
+    if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
         expected = 'C' if channels is None else channels
         raise ValueError(f'{type(layer).__name__}: {name} must have shape (B, {expected}, H, W), got {tuple(x.shape)}.')
 

@@ -17,7 +17,7 @@ __all__ = ['is_supported', 'scsa']
 
 HAS_LIBRARY = hasattr(torch.library, 'register_vmap')  # PyTorch 2.5
 if HAS_LIBRARY:
-    from .registration import scsa_op
+    from .registration import SCSAFunction, scsa_op
 
 
 def scsa(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_scale: float,
@@ -37,7 +37,9 @@ def scsa(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_scal
     Returns:
         Tensor of shape (B, C, H, W).
     """
-    return scsa_op(x, params, window, gate_scale, eps)[0]
+    if is_compiling():
+        return scsa_op(x, params, window, gate_scale, eps)[0]
+    return SCSAFunction.apply(x, window, gate_scale, eps, *params)[0]
 
 
 def is_supported(x: Tensor, params: Sequence[Any], window: tuple[int, int], *args: Any) -> bool:

@@ -14,7 +14,7 @@ from . import cpu, triton
 from .params import kernel_sizes
 from .triton.problem import Problem, saved_tensors
 
-__all__ = ['scsa_op']
+__all__ = ['SCSAFunction', 'scsa_op']
 
 ARGS = 'Tensor[] params, int[] window, float gate_scale, float[] eps'
 torch.library.define('mmxattn::scsa', f'(Tensor x, {ARGS}) -> (Tensor, Tensor)')
@@ -65,10 +65,54 @@ def _(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], window: 
     return [torch.empty_like(t) for t in (x, *params)]
 
 
+class SCSAFunction(torch.autograd.Function):
+    """SCSA with its gradients for eager mode.
+
+    It composes with nested torch.func transforms. Formulas of ``register_autograd``, which torch.compile needs, do not.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        (window, gate_scale, eps), params = args[:3], args[3:]
+        return scsa_op(x, params, window, gate_scale, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        x, *ctx.options = inputs[:4]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(x, output[1], *inputs[4:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
+        x, saved, *params = ctx.saved_tensors
+        grad_x, *grad_params = SCSABackwardFunction.apply(grad.contiguous(), x, saved, *ctx.options, *params)
+        return grad_x, None, None, None, *grad_params
+
+
+class SCSABackwardFunction(torch.autograd.Function):
+    """The gradients of SCSA, which cannot be differentiated."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad: Tensor, x: Tensor, saved: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        (window, gate_scale, eps), params = args[:3], args[3:]
+        return tuple(backward_op(grad, x, saved, params, window, gate_scale, eps))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> None:
+        _second_derivative(ctx, *grads)
+
+
 def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    x, params, *ctx.options = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(x, output[1], *params)
+    x, params, *options = inputs
+    SCSAFunction.setup_context(ctx, (x, *options, *params), output)
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
