@@ -39,16 +39,19 @@ def to_patches(x: Tensor, size: int) -> Tensor:
     """
     if size == 1:
         return to_tokens(x).transpose(1, 2).unsqueeze(2)
-    height, width = x.shape[2:]
-    x = F.pad(x, (0, -width % size, 0, -height % size))
-    x = x.unflatten(3, (-1, size)).unflatten(2, (-1, size))  # (B, C, H/d, d, W/d, d)
-    return x.permute(0, 1, 3, 5, 2, 4).flatten(4, 5).flatten(2, 3)
+    batch, channels, height, width = x.shape
+    rows, columns = ceil_div(height, size), ceil_div(width, size)
+    x = F.pad(x, (0, columns * size - width, 0, rows * size - height))
+    x = x.reshape(batch, channels, rows, size, columns, size).permute(0, 1, 3, 5, 2, 4)  # (B, C, d, d, H/d, W/d)
+    return x.reshape(batch, channels, size * size, rows * columns)
 
 
 def from_patches(x: Tensor, size: int, height: int, width: int) -> Tensor:
     """The inverse of :func:`to_patches`: (B, C, d*d, N) -> (B, C, H, W)."""
-    x = x.unflatten(3, (-1, ceil_div(width, size))).unflatten(2, (size, size))  # (B, C, d, d, H/d, W/d)
-    return x.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
+    batch, channels = x.shape[:2]
+    rows, columns = ceil_div(height, size), ceil_div(width, size)
+    x = x.reshape(batch, channels, size, size, rows, columns).permute(0, 1, 4, 2, 5, 3)  # (B, C, H/d, d, W/d, d)
+    return x.reshape(batch, channels, rows * size, columns * size)[:, :, :height, :width]
 
 
 class CrossLayerAttention(nn.Module):
