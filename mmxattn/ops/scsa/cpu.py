@@ -150,7 +150,7 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
 
 def channels_first(sequences: Tensor, batch: int, groups: int, channels: int) -> Tensor:
     """Reorder the kernels' (B, groups, L, C / groups) to (B, C, L)."""
-    return sequences.view(batch, groups, -1, channels // groups).transpose(2, 3).reshape(batch, channels, -1)
+    return sequences.view(batch, groups, -1, channels // groups).transpose(2, 3).contiguous().view(batch, channels, -1)
 
 
 def blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -74,7 +74,7 @@ def test_matches_reference(shape):
 
 
 @pytest.mark.parametrize('arguments', [
-    dict(zero_init=True), dict(kernel_sizes=(3, 7)), dict(kernel_sizes=(1, 5, 11)), dict(window_size=None),
+    dict(zero_init=True), dict(kernel_sizes=(3, )), dict(kernel_sizes=(3, 7)), dict(kernel_sizes=(1, 5, 11)), dict(window_size=None),
     dict(window_size=1), dict(window_size=4), dict(kernel_sizes=(1, 3, 5, 7, 9, 33))
 ])
 def test_supported_arguments_match_reference(arguments):
