@@ -74,8 +74,8 @@ def test_matches_reference(shape):
 
 
 @pytest.mark.parametrize('arguments', [
-    dict(zero_init=True), dict(kernel_sizes=(3, )), dict(kernel_sizes=(3, 7)), dict(kernel_sizes=(1, 5, 11)), dict(window_size=None),
-    dict(window_size=1), dict(window_size=4), dict(kernel_sizes=(1, 3, 5, 7, 9, 33))
+    dict(zero_init=True), dict(kernel_sizes=(3, )), dict(kernel_sizes=(3, 7)), dict(kernel_sizes=(1, 5, 11)),
+    dict(window_size=None), dict(window_size=1), dict(window_size=4), dict(kernel_sizes=(1, 3, 5, 7, 9, 33))
 ])
 def test_supported_arguments_match_reference(arguments):
     assert_matches_reference(*layer_and_input((2, 12, 11, 10), **arguments))
