@@ -32,7 +32,7 @@ def folder_of(path):
     return path.parent.relative_to(recipes.CONFIGS).parts
 
 
-def tested_models():
+def models_to_test():
     """One recipe per model. Schedules and datasets do not change models, and MiT-B3 to B5 are like B2.
 
     Ablations and baselines are tested in the first host of their paper.
@@ -50,7 +50,7 @@ def tested_models():
 
 
 def test_every_model_is_tested():
-    tested = {param.values[0] for param in tested_models()}
+    tested = {param.values[0] for param in models_to_test()}
     changes = {(folder_of(path)[0], recipe_files.model_changes(path)) for path in tested}
     untested = [path for _, path in recipes.published()
                 if path not in tested and folder_of(path) not in TESTED_ELSEWHERE]
@@ -108,7 +108,7 @@ def stock_parameters(path):
     return {*names, *(name.replace('neck.', 'neck.0.', 1) for name in names)}
 
 
-@pytest.mark.parametrize('path', list(tested_models()))
+@pytest.mark.parametrize('path', list(models_to_test()))
 def test_trains_and_predicts(path):
     trainable = train_and_predict(recipe_files.load(path))
     zeros = [name for name in zero_gradients(trainable)
@@ -122,14 +122,16 @@ def test_trains_and_predicts(path):
     assert bool(added) == bool(expected)
 
 
-@pytest.mark.parametrize('name', [path.stem for path in sorted((recipes.CONFIGS / 'demo').glob('*.py'))
-                                  if path.stem.endswith(('bccd', 'camvid'))])
+@pytest.mark.parametrize('name', [
+    pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem == 'ssd300_bccd' else [])
+    for path in sorted((recipes.CONFIGS / 'demo').glob('*.py')) if path.stem.endswith(('bccd', 'camvid'))])
 def test_demo_recipes_for_real_images_train_and_predict(name):
     assert not zero_gradients(train_and_predict(recipe_files.load(recipes.CONFIGS / 'demo' / f'{name}.py')))
 
 
-@pytest.mark.parametrize('path', [pytest.param(path, id=name) for name, path in recipes.published()
-                                  if 'finetune' in path.stem])
+@pytest.mark.parametrize('path', [
+    pytest.param(path, id=name, marks=[pytest.mark.slow] if re.search('ssd|mask-rcnn', name) else [])
+    for name, path in recipes.published() if 'finetune' in path.stem])
 def test_finetuned_model_starts_as_the_stock_model(path, tmp_path):
     from mmengine.runner import load_checkpoint
     cfg, stock_cfg = recipe_files.load(path), recipe_files.load(recipe_files.stock_of(path))
