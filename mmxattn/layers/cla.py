@@ -128,15 +128,16 @@ class CrossLayerAttention(nn.Module):
         size = self.patch_size
         key, value = self.keys_and_values(coarse, embedding)
         mix = self.mix.weight[:, :, 0, 0]  # W: (E, C_j)
-        project = torch.cat((self.project.weight[:, :, 0, 0], self.project.bias.unsqueeze(1)), dim=1)  # P: (C_j, C_i+1)
+        bias = torch.unsqueeze(self.project.bias, 1)
+        project = torch.cat((self.project.weight[:, :, 0, 0], bias), dim=1)  # P: (C_j, C_i+1)
 
         weight = torch.einsum('beqm,bcpm->beqcp', value, key)  # G: (B, E, d*d, C_j, d*d)
         weight = weight * mix[:, None, :, None]
         weight = torch.einsum('beqcp,cf->beqfp', weight, project)  # (B, E, d*d, C_i+1, d*d)
-        bias = torch.einsum('e,beqm->beq', self.mix.bias, value)
+        constant = torch.einsum('e,beqm->beq', self.mix.bias, value)
 
         patches = to_patches(F.pad(fine, (0, 0, 0, 0, 0, 1), value=1.), size)  # (B, C_i+1, d*d, N_i)
-        out = torch.baddbmm(bias.flatten(1).unsqueeze(2), weight.flatten(3).flatten(1, 2), patches.flatten(1, 2))
+        out = torch.baddbmm(constant.flatten(1).unsqueeze(2), weight.flatten(3).flatten(1, 2), patches.flatten(1, 2))
         return from_patches(out.unflatten(1, (-1, size**2)), size, *fine.shape[2:])
 
     def aggregation_is_cheaper(self, fine_size: Sequence[int], coarse_size: Sequence[int]) -> bool:
@@ -210,12 +211,11 @@ class ResizeConcatConv(nn.Conv2d):
         self.resize = resize
 
     def forward(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:  # type: ignore[override]
-        out = None
+        outs = []
         for i, (x, weight) in enumerate(zip(maps, self.weight.chunk(len(maps), dim=1))):
             x = F.conv2d(x, weight, self.bias if i == 0 else None)
-            x = x if x.shape[2:] == size else self.resize(x, size)
-            out = x if out is None else out + x
-        return out
+            outs.append(x if x.shape[2:] == size else self.resize(x, size))
+        return sum(outs[1:], start=outs[0])
 
 
 class CLADecoderBlock(nn.Module):

@@ -4,6 +4,7 @@ Paper: Chung et al., "Utilizing Cross Layer Attentions for Semantic Segmentation
 The paper uses the pairs (2, 3) and (1, 4), counted from 1, and suggests other pairs and more of them.
 """
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -62,7 +63,7 @@ class CLADecoder(nn.ModuleList):
         self[-1].zero_output()
 
     def forward(self, maps: Sequence[Tensor], embeddings: Sequence[Tensor]) -> Tensor:
-        out = None
+        out: Any = None
         for block, (i, j) in zip(self, self.pairs):
             out = block(maps[i], maps[j], embeddings[i], embeddings[j], out)
         return out

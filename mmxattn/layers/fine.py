@@ -83,10 +83,7 @@ class FINE(nn.Module):
         self.position_embedding = position_embedding
         self.has_ffn = bool(ffn_ratio)
 
-        if self.high_channels == channels:
-            self.high_proj = nn.Identity()
-        else:
-            self.high_proj = nn.Conv2d(self.high_channels, channels, 1)
+        self.high_proj = nn.Identity() if self.high_channels == channels else nn.Conv2d(self.high_channels, channels, 1)
         self.low_pool = build_pool(pooling, channels, kernel_size * sampling_ratio)
         self.high_pool = build_pool(pooling, channels, kernel_size)
         self.q_proj = nn.Linear(channels, channels)
