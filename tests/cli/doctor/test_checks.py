@@ -140,6 +140,7 @@ for name in sys.argv[2:]:
 @pytest.mark.slow
 def test_checks_of_patches_fail_without_the_patches():
     names = [issue.check for issue in find_issues(read_installed()) if issue.kind == 'patched']
+    names = [name for name in names if name not in ('frozen_stages', 'neck_list')]  # not in patches.py
     assert names
     package = Path(checks.__file__).parents[2]
     process = subprocess.run([sys.executable, '-W', 'ignore', '-c', UNPATCHED, package, *names], capture_output=True,
