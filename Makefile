@@ -54,6 +54,7 @@ lint: setup
 	$(ENV)/bin/python -m ruff check
 	$(ENV)/bin/python -m mypy
 	$(ENV)/bin/lint-imports --no-cache
+	$(ENV)/bin/python .ci/check_language.py
 
 clean:
 	rm -rf .venv .venv-onedl .venv*.lock .venv*.old build dist *.egg-info mmxattn/.mim .pytest_cache .ruff_cache .mypy_cache

@@ -106,9 +106,10 @@ class FINE(nn.Module):
         modulation = self.modulation_map(low, high)  # M: (B, C, H, W)
         if self.modulation == 'none':
             return modulation
-        out = low * modulation
         if self.modulation == 'residual':
-            out = out + low  # Eq. 9
+            out = torch.addcmul(low, low, modulation)  # Eq. 9: low * M + low
+        else:
+            out = low * modulation
         return saturate(out, low.dtype)
 
     def modulation_map(self, low: Tensor, high: Tensor) -> Tensor:

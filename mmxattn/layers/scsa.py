@@ -8,6 +8,7 @@ Differences from the paper:
 """
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -129,7 +130,7 @@ class SCSA(nn.Module):
 
     def last_affines(self) -> list[nn.Module]:
         """Return the modules that compute the logits of the gates."""
-        last = [self.v] if self.channel else []
+        last: list[nn.Module] = [self.v] if self.channel else []
         if self.spatial:
             last += [self.norm_h, self.norm_w] if self.norm_after else self.convs('') + self.convs('_w')
         return last
@@ -185,13 +186,11 @@ class SCSA(nn.Module):
         return height, width
 
     def can_fuse(self) -> bool:
-        """Check that no ablation is active, and that no submodule is replaced, wrapped, pruned or hooked."""
+        """Check that no ablation is active, and that no submodule is replaced, parametrized or pruned."""
         return self.has_fused_form and all(
-            type(child) in FUSED_TYPES
-            and not (child._forward_hooks or child._forward_pre_hooks or child._backward_hooks)
-            for child in self.children())
+            type(child) in FUSED_TYPES and isinstance(child.weight, nn.Parameter) for child in self.children())
 
-    def fused_args(self, x: Tensor) -> tuple[list[Tensor | None], tuple[int, int], float, list[float]]:
+    def fused_args(self, x: Tensor) -> tuple[list[Any], tuple[int, int], float, list[float]]:
         """Return the arguments of :func:`mmxattn.ops.scsa.scsa` after ``x``."""
         convs, norms, projections = self.convs(), (self.norm_h, self.norm_w, self.norm), (self.q, self.k, self.v)
         params = [*(conv.weight for conv in convs), *(conv.bias for conv in convs),

@@ -1,4 +1,4 @@
-"""requirements/check_language.py finds its expressions in prose and ignores quotations in tests."""
+""".ci/check_language.py finds its expressions in prose and ignores quotations in tests."""
 import check_language
 import pytest
 

@@ -14,7 +14,7 @@ def pairs():
 
 def test_small_example():
     areas = image_areas(np.array([[0, 0, 1], [1, 1, 0]]), np.array([[0, 1, 1], [1, 9, 7]]), 3, ignore_index=9)
-    # class 0: one correct pixel, two false positives; class 1: two correct, one missed; 7 is no class
+    # class 0: one correct pixel, two false positives; class 1: two correct, one missed; 7 is not a class
     assert areas.tolist() == [[1, 2, 0], [3, 3, 0], [3, 2, 0], [1, 3, 0]]
     values = segmentation_metrics(areas, small_classes=[1])
     assert values['mIoU'] == pytest.approx(50) and values['mIoU@small'] == pytest.approx(100 * 2 / 3)

@@ -199,8 +199,7 @@ def test_unsupported_parameters(layer, change):
     lambda layer: prune.l1_unstructured(layer.local_dwc, 'weight', 0.5),
     lambda layer: parametrize.register_parametrization(layer.q, 'weight', torch.nn.Softplus()),
     lambda layer: setattr(layer, 'v', torch.nn.Sequential(layer.v, torch.nn.ReLU())),
-    lambda layer: layer.norm.register_forward_hook(lambda module, inputs, output: 2 * output),
-], ids=['pruned', 'parametrized', 'replaced', 'hooked'])
+], ids=['pruned', 'parametrized', 'replaced'])
 def test_modified_submodules_have_an_effect(layer, change):
     x = torch.randn(1, 8, 9, 10)
     before = layer(x)

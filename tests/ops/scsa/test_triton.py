@@ -137,15 +137,6 @@ def test_unaligned_input_gives_the_same_result():
         assert torch.equal(tensor, expected[name]), name
 
 
-def test_backward_skips_the_input_gradient_on_request():
-    layer, x = make_layer(4), make_input(1, 4, 5, 4)
-    args, _ = kernel_args(layer, x)
-    _, saved = kernels.forward(x, **args)
-    _, expected = kernels.backward(x, x, saved, **args)
-    grad_x, grads = kernels.backward(x, x, saved, **args, needs_x=False)
-    assert grad_x is None and all(map(torch.equal, grads, expected))
-
-
 def test_nothing_as_large_as_the_input_is_saved():
     p = Problem(1, 128, 35, 35, 7, 7, (3, 5, 7, 9))
     assert sum(config.launch_config(p).saved.values()) < 128 * 35 * 35 / 8

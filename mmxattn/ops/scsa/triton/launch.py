@@ -74,8 +74,8 @@ def forward(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_s
 
 
 def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], window: tuple[int, int],
-             gate_scale: float, kernel_sizes: tuple[int, ...], eps: tuple[float, float, float],
-             needs_x: bool = True) -> tuple[Tensor | None, list[Tensor]]:
+             gate_scale: float, kernel_sizes: tuple[int, ...],
+             eps: tuple[float, float, float]) -> tuple[Tensor, list[Tensor]]:
     """Compute the gradients of SCSA.
 
     Args:
@@ -87,22 +87,19 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
         gate_scale: As in :func:`forward`.
         kernel_sizes: As in :func:`forward`.
         eps: As in :func:`forward`.
-        needs_x: Whether to compute the gradient of ``x``.
 
     Returns:
-        Gradient of ``x`` or None, and the gradient of each parameter.
+        Gradient of ``x``, and the gradient of each parameter.
     """
     plan = _plan(x.shape, x.dtype, params[0].dtype, x.device, window, gate_scale, kernel_sizes, eps)
     with _current_device(x.device):
         x, grad = _aligned(x), _aligned(grad.contiguous())
-        grad_x = torch.empty_like(x) if needs_x else None
+        grad_x = torch.empty_like(x)
         workspace = x.new_empty(plan.workspace_bwd.numel, dtype=plan.acc_dtype)
         param_grads = x.new_empty(x.shape[0], plan.param_grads.numel, dtype=plan.acc_dtype)  # a row per image
-        tensors = _named(params, len(kernel_sizes)) | dict(x_ptr=x, grad_y_ptr=grad)
-        if grad_x is not None:
-            tensors['grad_x_ptr'] = grad_x
-        _run(plan.backward if needs_x else plan.backward[:-1], tensors,
-             [(saved, plan.saved), (workspace, plan.workspace_bwd), (param_grads, plan.param_grads)])
+        tensors = _named(params, len(kernel_sizes)) | dict(x_ptr=x, grad_y_ptr=grad, grad_x_ptr=grad_x)
+        _run(plan.backward, tensors, [(saved, plan.saved), (workspace, plan.workspace_bwd),
+                                      (param_grads, plan.param_grads)])
         flat = param_grads.sum(0).to(params[0].dtype)
     grads = flat.split([p.numel() for p in params])
     return grad_x, [g if p.dim() == 1 else g.view_as(p) for g, p in zip(grads, params)]

@@ -1,6 +1,6 @@
 """Check for expressions that do not belong in technical English.
 
-    python requirements/check_language.py [FILE ...]
+    python .ci/check_language.py [FILE ...]
 
 Reads Markdown, YAML, TOML, text and HTML files, and the comments, docstrings, strings and names of Python files. String
 literals in tests may quote anything. Without arguments, all files in the repository are checked. Prints each match as
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = ('.md', '.yml', '.yaml', '.toml', '.txt', '.html', '.cfg')
-EXCLUDED = ('tests/data/', 'requirements/check_language.py')
+EXCLUDED = ('tests/data/', '.ci/check_language.py')
 EXPRESSIONS = [
     r'told', r'tells', r'anew', r'mend(?:s|ed|ing)?', r'beside', r'dear(?:er|ly)?', r'looks on', r'who(?:so)?ever',
     r'(?<!there )(?:is|are) no(?! (?:longer|more|less|better|worse|larger|smaller|faster|slower))',
