@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmdet.models.dense_heads import SSDHead
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.models.backbones import SwinTransformer
 
@@ -118,6 +119,7 @@ def test_ssd_head_has_a_loss_cls_that_a_subclass_may_set():
             super().__init__(**kwargs)
             self.loss_cls = torch.nn.CrossEntropyLoss()
 
+    init_default_scope('mmdet')
     cfg = dict(num_classes=3, in_channels=(8, 8), anchor_generator=dict(
         type='SSDAnchorGenerator', scale_major=False, input_size=64, strides=[8, 16], ratios=([2], [2]),
         min_sizes=[10, 20], max_sizes=[20, 40]))

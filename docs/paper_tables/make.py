@@ -59,7 +59,7 @@ class Row:
         ops: Published operations in billions.
         added_params: Published difference in parameters to another config.
         over: The other config.
-        note: Reason for different counts or a missing config.
+        note: Reason for different counts or for a missing config.
     """
     row: str
     config: str | None = None

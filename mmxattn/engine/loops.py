@@ -1,7 +1,7 @@
-"""Training loops that resume in the middle of an epoch without loading the batches that were trained.
+"""Training loops that resume in the middle of an epoch without reloading the batches already trained on.
 
 mmengine's EpochBasedTrainLoop restarts the interrupted epoch, with the step count and schedule already advanced. Its
-IterBasedTrainLoop loads all trained batches again, which takes hours in a run of 80,000 steps.
+IterBasedTrainLoop reloads all batches already trained on, which takes hours in a run of 80,000 steps.
 """
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +47,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _trained_batches(self) -> int:
-        """Return the number of batches of this epoch that were trained before the run was stopped."""
+        """Return the number of batches of this epoch that the run had trained on before it stopped."""
         total = len(self.dataloader)
         done, previous_total = self.runner.message_hub.pop_info('batches_of_epoch', (0, total))
         if previous_total == total:
@@ -60,7 +60,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
-    """IterBasedTrainLoop that resumes at any step without loading the batches that were trained.
+    """IterBasedTrainLoop that resumes at any step without reloading the batches already trained on.
 
     With a finite sampler (other than InfiniteSampler), batches are loaded again up to that step, as in mmengine.
 

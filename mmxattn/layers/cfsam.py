@@ -75,7 +75,8 @@ class CFSAM(nn.Module):
         depth: Number of Transformer blocks.
         num_heads: Attention heads, a divisor of ``channels``.
         mlp_ratio: Hidden width of a block's MLP over ``channels``.
-        num_parts: Number of parts P; token n belongs to part n mod P (Sec. 3.2).
+        num_parts: Number of parts P; token n belongs to part n mod P (Sec. 3.2). If P does not divide N, the
+            sequence is resampled linearly to a multiple of P, and back.
         tokens_per_part: Maximum number of tokens in a part. If given, ``num_parts`` is a minimum that grows with the
             number of tokens.
         norm: Builds the norm after each 3x3 convolution from its number of channels; None for no norm.
@@ -126,7 +127,7 @@ class CFSAM(nn.Module):
             self.zero_output()
 
     def zero_output(self) -> None:
-        """Zero the last layers, so that the output starts at zero and can still be trained."""
+        """Zero the fusion and the biases of ``restore``, so that the output starts at zero and can still be trained."""
         nn.init.zeros_(self.fusion.weight)
         nn.init.zeros_(self.fusion.bias)
         for conv in self.restore:

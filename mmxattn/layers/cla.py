@@ -1,4 +1,4 @@
-"""CLA: correlation between two feature levels, which brings the detail of the finer one back.
+"""CLA: correlation between two feature levels, which restores the detail of the finer one.
 
 Paper: Chung et al., "Utilizing Cross Layer Attentions for Semantic Segmentation of Small Objects".
 
@@ -55,7 +55,9 @@ def from_patches(x: Tensor, size: int, height: int, width: int) -> Tensor:
 
 
 class CrossLayerAttention(nn.Module):
-    """CLA encoder and decoder for one pair of levels.
+    """CLA for one pair of levels (Eq. 1 and 2).
+
+    With patches of one pixel, it is a 1x1 convolution of F_i whose weights depend on the coarse map.
 
     Args:
         fine_channels: Channels C_i of the finer map F_i.
@@ -123,7 +125,7 @@ class CrossLayerAttention(nn.Module):
             G_ec[q, p] = sum_m V_e[m, q] K_c[m, p].
         The 1x1 convolution is linear too, A_c = sum_f P_cf F_f with a last channel f of ones for its bias:
             O_e[n, q] = sum_fp F_f[n, p] (sum_c W_ec G_ec[q, p] P_cf) + b_e sum_m V_e[m, q].
-        This is a d x d convolution of F_i with stride d, whose weights depend on the coarse map.
+        This is a d x d convolution of F_i with stride d, whose weights depend on the coarse map, and a pixel shuffle.
         """
         size = self.patch_size
         key, value = self.keys_and_values(coarse, embedding)

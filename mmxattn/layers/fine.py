@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..utils.memory_format import match_memory_format, to_map, to_tokens
 from ..utils.precision import saturate
 from ..utils.torch_compat import RMSNorm
-from ..utils.validation import check_divisible, check_map, check_option, check_pair
+from ..utils.validation import check_divisible, check_option, check_pair
 from .fine_attention import area_attention, linear_attention, window_attention
 
 __all__ = ['FINE']
@@ -32,9 +32,11 @@ class FINE(nn.Module):
         channels: Channels C of the low map, and of the high map unless ``high_channels`` is given.
         kernel_size: k, side of the pooling window on the high map in pixels (Eq. 4).
         sampling_ratio: r, the pooling window on the low map is r * k pixels wide; 2 where the strides differ by 2.
-        num_heads: Attention heads h, a divisor of ``channels``. By default a head has 16 channels (Table 4).
+        num_heads: Attention heads h, a divisor of ``channels``. By default a head has 16 channels (Table 4), and up
+            to 16 channels form one head.
         attention: 'softmax' (Eq. 6), or 'window', 'area' or 'linear' of Table 3.
-        ffn_ratio: Hidden width of the feed-forward network over C; 0 for none (Eq. 7 as printed).
+        ffn_ratio: Hidden width of the feed-forward network over C; 0 for none (Eq. 7 as printed), in which case the
+            attention has no residual connection either.
         modulation: 'residual', low * M + low (Eq. 9); 'direct', low * M; or 'none', M itself (Fig. 7).
         position_embedding: Add sine embeddings to the tokens before the projections.
         zero_init: Start as the identity; requires ``modulation='residual'``.
@@ -100,9 +102,7 @@ class FINE(nn.Module):
         self.scale = nn.Parameter(torch.zeros(channels)) if zero_init else None
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        check_map(self, low, self.channels, 'low')
-        check_map(self, high, self.high_channels, 'high')
-        check_pair(self, low, high)
+        check_pair(self, low, high, self.channels, self.high_channels)
         modulation = self.modulation_map(low, high)  # M: (B, C, H, W)
         if self.modulation == 'none':
             return modulation

@@ -3,7 +3,7 @@
 Each function takes queries (B, h, N_low, d), keys and values (B, h, N_high, d) in row-major order and returns
 (B, h, N_low, d).
 
-Where the paper leaves a row open:
+Choices where the paper does not specify a row of the table:
 * Window (7x7, M = 7): each low token attends to M^2 keys, as O(H_low W_low M^2) implies, so the high tokens lie on the
   low grid (:class:`mmxattn.layers.FINE` resizes the high map before the projections). Grids that 7 does not divide are
   padded on the right and at the bottom, and the padding is masked.
@@ -26,7 +26,7 @@ __all__ = ['area_attention', 'linear_attention', 'window_attention']
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute Q (K^T V), with Q and K divided by their L1 norms over tokens instead of a softmax (SimA)."""
+    """Compute Q (K^T V), with Q and K normalized by their L1 norms over tokens instead of a softmax (SimA)."""
     wide = torch.promote_types(v.dtype, torch.float32)  # the gradients of the norms overflow in half precision
     with without_autocast(v):
         q, k = (F.normalize(x.to(wide), p=1, dim=2, eps=1e-6) for x in (q, k))

@@ -38,15 +38,15 @@ class SCSA(nn.Module):
     Args:
         channels: Channels C of the map, divisible by the number of kernels.
         kernel_sizes: Odd length of the 1-D convolution of each channel group.
-        window_size: Side in pixels of the average-pooling window before the channel attention, clipped to the map.
-            None pools the whole map (no progressive compression).
+        window_size: Side in pixels of the average-pooling window before the channel attention, clipped to the map;
+            pixels beyond the last whole window are not pooled. None pools the whole map (no progressive compression).
         zero_init: Start as the identity: gates are 2 * sigmoid, and the last affine before each gate is zero.
         spatial: Use the spatial part, SMSA.
         channel: Use the channel part, PCSA.
         channel_first: Apply PCSA before SMSA.
         shared: Share the convolutions between rows and columns.
         norm: Norm of the row and column sequences: 'GN' of each channel group (Eq. 5 and 6), 'BN', 'LN' over the
-            channels of each position, or None.
+            channels of each position, or None. PCSA always has a group norm.
         norm_first: Normalize before the convolutions instead of after them.
         num_heads: Heads of the channel attention. Channels are dealt to heads in turn, as by a channel shuffle, so
             each head sees all channel groups.
@@ -79,7 +79,7 @@ class SCSA(nn.Module):
             raise ValueError(f'SCSA: kernel_sizes must be odd ints such as (3, 5, 7, 9), got {kernel_sizes}.')
         if window_size is not None and window_size < 1:
             raise ValueError(f'SCSA: window_size must be at least 1, or None for the whole map, got {window_size}.')
-        if channel_first and not (spatial and channel) or not (spatial or channel):
+        if not (spatial or channel) or (channel_first and not (spatial and channel)):
             raise ValueError('SCSA: spatial or channel must be True, and both for channel_first=True, got '
                              f'spatial={spatial}, channel={channel}, channel_first={channel_first}.')
         if norm_first and norm is None:
@@ -87,7 +87,9 @@ class SCSA(nn.Module):
         check_option('SCSA', NORMS, norm=norm)
         check_option('SCSA', SCALES, scale=scale)
         groups = len(kernel_sizes)
-        check_divisible('SCSA', channels=channels, groups=groups)
+        if channels % groups:
+            raise ValueError(f'SCSA: channels must be divisible by the number of kernel_sizes, got '
+                             f'channels={channels} and {groups} kernel sizes.')
         check_divisible('SCSA', channels=channels, num_heads=num_heads)
         self.channels = channels
         self.kernel_sizes = tuple(kernel_sizes)
@@ -136,13 +138,15 @@ class SCSA(nn.Module):
         return last
 
     def convs(self, suffix: str = '') -> list[nn.Module]:
-        """Return the 1-D convolutions of the channel groups, of columns with ``suffix='_w'``."""
+        """Return the 1-D convolutions of the channel groups: for rows, or for columns with ``suffix='_w'``."""
         return [getattr(self, name if self.shared else name + suffix) for name in self.conv_names]
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         check_map(self, x, self.channels)
-        if self.can_fuse() and fused.is_supported(x, *(args := self.fused_args(x))):
-            return fused.scsa(x, *args)
+        if self.can_fuse():
+            args = self.fused_args(x)
+            if fused.is_supported(x, *args):
+                return fused.scsa(x, *args)
         return self.forward_reference(x)
 
     def forward_reference(self, x: Tensor) -> Tensor:  # (B, C, H, W)
@@ -186,9 +190,13 @@ class SCSA(nn.Module):
         return height, width
 
     def can_fuse(self) -> bool:
-        """Check that no ablation is active, and that no submodule is replaced, parametrized or pruned."""
+        """Check that no ablation is active, and that no submodule is replaced, parametrized or pruned.
+
+        Forward hooks of submodules do not run in the fused form.
+        """
         return self.has_fused_form and all(
-            type(child) in FUSED_TYPES and isinstance(child.weight, nn.Parameter) for child in self.children())
+            type(child) in FUSED_TYPES and isinstance(child.weight, nn.Parameter)
+            and isinstance(child.bias, (nn.Parameter, type(None))) for child in self.children())
 
     def fused_args(self, x: Tensor) -> tuple[list[Any], tuple[int, int], float, list[float]]:
         """Return the arguments of :func:`mmxattn.ops.scsa.scsa` after ``x``."""

@@ -1,8 +1,8 @@
 """Half precision: products of feature maps that would overflow float16.
 
-A product of maps grows with a power of its input, and float16 ends at 65,504. Layers compute such products in float32,
-under autocast too, and saturate the result: a single infinite pixel makes every weight NaN in training and the output
-of the next norm NaN in inference.
+A product of maps grows with a power of its input, and float16 ends at 65,504. CLA and linear
+attention compute such products in float32 under autocast, and all layers saturate the result: a single infinite pixel
+makes every weight NaN in training and the output of the next norm NaN in inference.
 """
 from contextlib import AbstractContextManager, nullcontext
 

@@ -50,12 +50,13 @@ def check_maps(layer: nn.Module, maps: Sequence[Tensor], in_channels: Sequence[i
                          'in_channels to the channels of the incoming maps.')
 
 
-def check_pair(layer: nn.Module, low: Tensor, high: Tensor, channels: int | None = None) -> None:
+def check_pair(layer: nn.Module, low: Tensor, high: Tensor, channels: int | None = None,
+               high_channels: int | None = None) -> None:
     """Check a low-level (finer) map and the high-level (coarser) map above it."""
     if torch.jit.is_tracing():
         return
     check_map(layer, low, channels, 'low')
-    check_map(layer, high, channels, 'high')
+    check_map(layer, high, channels if high_channels is None else high_channels, 'high')
     if low.shape[2] < high.shape[2] or low.shape[3] < high.shape[3]:
         raise ValueError(f'{type(layer).__name__}: low must be at least as large as high, got sizes '
                          f'{tuple(low.shape[2:])} and {tuple(high.shape[2:])}. Pass the finer map first.')

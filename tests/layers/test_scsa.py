@@ -29,8 +29,8 @@ def test_has_16_parameters_per_channel(channels):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(channels=30), 'channels=30 and groups=4'),
-    (dict(channels=32, kernel_sizes=(3, 5, 7)), 'channels=32 and groups=3'),
+    (dict(channels=30), 'channels=30 and 4 kernel sizes'),
+    (dict(channels=32, kernel_sizes=(3, 5, 7)), 'channels=32 and 3 kernel sizes'),
     (dict(channels=32, kernel_sizes=(3, 5, 7, 8)), r'kernel_sizes must be odd ints .*, got \(3, 5, 7, 8\)'),
     (dict(channels=32, kernel_sizes=5), 'kernel_sizes must be odd ints .*, got 5'),
     (dict(channels=32, window_size=0), 'window_size must be at least 1'),

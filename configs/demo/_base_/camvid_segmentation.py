@@ -1,6 +1,6 @@
 """CamVid at 240x180 pixels, 11 classes: data, metric, schedule and runtime.
 
-``data/camvid_small/`` contains ``{img_dir,ann_dir}/{train,test}/*.png``; label 11 is void.
+``data/camvid_small/`` contains ``img_dir/{train,test}/*.jpg`` and ``ann_dir/{train,test}/*.png``; label 11 is void.
 """
 _base_ = './digits_segmentation.py'
 data_root = 'data/camvid_small/'

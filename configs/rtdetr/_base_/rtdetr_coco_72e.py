@@ -33,7 +33,8 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=72, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# A tenth of the learning rate for the backbone; no weight decay for norms and biases, by name in the backbone.
+# A tenth of the learning rate for the backbone; no weight decay for norms and biases. Norms of the backbone are listed
+# by name, because the entry for the backbone would otherwise apply to them.
 backbone_norms = dict(lr_mult=0.1, decay_mult=0.)
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,4 +1,4 @@
-# RT-DETR-R50: wider than R18, twice its decoder, and a backbone with frozen stem and norms.
+# RT-DETR-R50: wider than R18, with twice as many decoder layers, and a backbone with frozen stem and norms.
 _base_ = './rtdetr_r18vd.py'
 model = dict(
     backbone=dict(

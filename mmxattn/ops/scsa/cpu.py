@@ -19,8 +19,8 @@ NUMBA_IS_INSTALLED = find_spec('numba') is not None
 MIN_ELEMENTS_PER_THREAD = 2**15  # as in PyTorch's operators
 MIN_GROUPS_PER_THREAD = 4  # keeps threads evenly loaded if the groups do not divide among them
 BLOCK = 2**19  # elements of a map that backward takes at a time per thread: 2 MiB
-# Above both, matrix products are faster than the loops of the attention: multiply-adds per pixel of the map, and pixels
-# of the pooled map. A window of 7 stays below the first up to 4900 channels.
+# PyTorch's matrix products are faster than the attention loops if both are exceeded: multiply-adds per pixel of the
+# map, and pixels of the pooled map. A window of 7 stays below the first up to 4900 channels.
 MAX_ATTENTION_COST, MAX_POOLED_PIXELS = 100, 16
 
 
@@ -28,7 +28,7 @@ def is_supported(x: Tensor, params: Sequence[Tensor], window: tuple[int, int]) -
     """Check whether :func:`forward` can process float32 tensors of these shapes and is faster than PyTorch."""
     batch, channels, height, width = x.shape
     members = channels // len(split_params(params).conv_weights)
-    if batch == 0 or channels == 1 or members * min(height, width) == 1:  # norms of one value: PyTorch's error
+    if batch == 0 or channels == 1 or members * min(height, width) == 1:  # PyTorch raises for norms of one value
         return False
     if (channels > MAX_ATTENTION_COST * window[0] * window[1]
             and (height // window[0]) * (width // window[1]) > MAX_POOLED_PIXELS):
@@ -37,7 +37,7 @@ def is_supported(x: Tensor, params: Sequence[Tensor], window: tuple[int, int]) -
 
 
 def _kernel_is_available() -> bool:
-    if is_compiling():  # which cannot trace loading
+    if is_compiling():  # torch.compile cannot trace the loading
         return NUMBA_IS_INSTALLED
     return load_kernel(KERNEL) is not None
 

@@ -197,9 +197,10 @@ def test_unsupported_parameters(layer, change):
 
 @pytest.mark.parametrize('change', [
     lambda layer: prune.l1_unstructured(layer.local_dwc, 'weight', 0.5),
+    lambda layer: prune.l1_unstructured(layer.norm_h, 'bias', 0.5),
     lambda layer: parametrize.register_parametrization(layer.q, 'weight', torch.nn.Softplus()),
     lambda layer: setattr(layer, 'v', torch.nn.Sequential(layer.v, torch.nn.ReLU())),
-], ids=['pruned', 'parametrized', 'replaced'])
+], ids=['pruned weight', 'pruned bias', 'parametrized', 'replaced'])
 def test_modified_submodules_have_an_effect(layer, change):
     x = torch.randn(1, 8, 9, 10)
     before = layer(x)

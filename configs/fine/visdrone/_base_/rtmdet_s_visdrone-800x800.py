@@ -1,7 +1,7 @@
 """RTMDet-S on VisDrone at 800x800: the COCO recipe with VisDrone, ten classes and 800 instead of 640 pixels."""
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/rtmdet/rtmdet_s_8xb32-300e_coco.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# Folders of configs/_base_/datasets/visdrone_detection.py.
+# The same folders as in configs/_base_/datasets/visdrone_detection.py.
 data = __import__('mmengine').Config.fromfile('{{ fileDirname }}/../../../_base_/datasets/visdrone_detection.py')
 data_root = data.data_root
 model = dict(bbox_head=dict(num_classes=10))

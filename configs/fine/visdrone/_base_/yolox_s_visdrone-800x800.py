@@ -1,7 +1,7 @@
 """YOLOX-S on VisDrone at 800x800: the COCO recipe with VisDrone, ten classes and 800 instead of 640 pixels."""
 _base_ = __import__('mmdet').__path__[0] + '/.mim/configs/yolox/yolox_s_8xb8-300e_coco.py'
 custom_imports = dict(imports=['mmxattn'], allow_failed_imports=False)
-# Folders of configs/_base_/datasets/visdrone_detection.py.
+# The same folders as in configs/_base_/datasets/visdrone_detection.py.
 data = __import__('mmengine').Config.fromfile('{{ fileDirname }}/../../../_base_/datasets/visdrone_detection.py')
 data_root = data.data_root
 img_scale = (800, 800)

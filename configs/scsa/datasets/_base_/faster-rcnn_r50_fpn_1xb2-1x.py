@@ -1,4 +1,4 @@
-"""SCSA's run of Faster R-CNN without its data (Sec. 4.1): one GPU, 2 images, the learning rate of these, 12 epochs."""
+"""Faster R-CNN with the training settings of SCSA's paper (Sec. 4.1): one GPU with two images, 12 epochs. No data."""
 _base_ = [
     __import__('mmdet').__path__[0] + '/.mim/configs/_base_/models/faster-rcnn_r50_fpn.py',
     __import__('mmdet').__path__[0] + '/.mim/configs/_base_/schedules/schedule_1x.py',
