@@ -3,13 +3,13 @@ STACK  ?= openmmlab
 PYTEST_ARGS ?=
 JOBS   ?= $(shell nproc)
 
-# Without PYTHON, an existing environment is kept, whichever Python it was made from.
+# Without PYTHON, an existing environment is kept, regardless of the Python that it was created from.
 PYTHON ?=
 SETUP   = $(or $(PYTHON),python3) requirements/install.py --stack $(STACK) \
           $(if $(PYTHON),--rebuild-with-this-python)
 ENV     = $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 
-# Tests run in one process per core with one thread each.
+# Tests run in one single-threaded process per core.
 PYTEST  = -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 # Idle OpenMP threads spin by default, which slows down everything else on a few cores.

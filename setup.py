@@ -1,6 +1,6 @@
 """Package mmxattn with the configs and tools that mim searches for in PACKAGE/.mim.
 
-Wheels hold copies of them, which are made in the build folder only. Editable installs hold links.
+Wheels contain copies of them, which are made in the build folder only. Editable installs contain links.
 """
 import os
 import re

@@ -15,8 +15,8 @@ Benchmark the overhead that each attention module adds to a stock model.
 
 The stock model and the one with the module share their weights, process the same synthetic images and are timed in
 turns. The table has the ratio of their times: its median, the 95% confidence interval of the median, and the 10th and
-90th percentile. For SCSA, it also has the ratio with the reference form, the paper's equations in plain PyTorch.
-Run nothing else on the machine.
+90th percentiles. For SCSA, it also has the ratio with the reference form, the paper's equations in plain PyTorch.
+Do not run anything else on the machine.
 """
 EXAMPLES = """\
 examples:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         for _ in save_results(timings, results, args.json, environment=about):
             pass
-    finally:  # print what was measured before an error or Ctrl-C
+    finally:  # print the results so far after an error or Ctrl-C
         if results:
             print_results(results)
             print(', '.join(f'{name} {value}' for name, value in about.items()))

@@ -11,10 +11,10 @@ from mmxattn.cli.results import check_output_folder, save_results
 from mmxattn.utils.toolboxes import require
 
 DESCRIPTION = """\
-Benchmark each layer on feature maps of the sizes in its models.
+Benchmark each layer on feature maps of the sizes that occur in its models.
 
 SCSA and CLA are compared with their reference forms, the equations of the paper in plain PyTorch: both must compute the
-same numbers and are timed in turns. The table has the ratio of their times with its 10th and 90th percentile, peak
+same numbers and are timed in turns. The table has the ratio of their times with its 10th and 90th percentiles, peak
 memory, the bytes moved by the operators, and the ratio to the roofline, the lower bound of the time on this machine.
 """
 EXAMPLES = """\
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         for _ in save_results(timings, results, args.json, environment=about, **extra):
             pass
-    finally:  # print what was measured before an error or Ctrl-C
+    finally:  # print the results so far after an error or Ctrl-C
         if results:
             (print_scaling if args.scaling else print_layers)(results)
             print(', '.join(f'{name} {value}' for name, value in {**about, **extra}.items()))
@@ -112,7 +112,7 @@ def print_scaling(results: list) -> None:
 
 
 def mib(result, attribute: str) -> str:
-    """Format a quantity of the layer, and below it of the reference form."""
+    """Format a quantity of the layer above that of the reference form."""
     values = [getattr(form, attribute) if form else None for form in (result.eager, result.reference)]
     return '\n'.join('-' if value is None else f'{value / 2**20:.1f}' for value in values)
 

@@ -1,9 +1,9 @@
 """Overhead of attention modules: models with a module against stock models, timed in turns.
 
-How much many small operators add depends on the machine. For SCSA, a third model with the reference form of the module
+The cost of many small operators depends on the machine. For SCSA, a third model with the reference form of the module
 is therefore timed in the same turns.
 
-All models share their weights. Where the work after the model depends on its output (the number of boxes), the module
+All models share their weights. If the work after the model depends on its output (the number of boxes), the module
 starts as the identity, so that all models produce the same output.
 """
 
@@ -191,7 +191,7 @@ def build(case: ModelCase, device: str) -> tuple[list[Config], list[BaseModel]]:
 
 
 def with_reference_forward(model: BaseModel) -> BaseModel:
-    """Copy a model and let its SCSA layers compute their reference form."""
+    """Copy a model and make its SCSA layers compute their reference form."""
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, SCSA):

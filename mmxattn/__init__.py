@@ -1,7 +1,7 @@
 """Cross-layer and synergistic attention for OpenMMLab detectors and segmentors.
 
-``custom_imports = dict(imports=['mmxattn'])`` in a config registers every component. ``mmxattn.layers`` holds the same
-designs in plain PyTorch and needs nothing of OpenMMLab.
+``custom_imports = dict(imports=['mmxattn'])`` in a config registers every component. ``mmxattn.layers`` contains the
+same modules in plain PyTorch and does not require OpenMMLab.
 """
 from .utils.toolboxes import check_stacks, check_torch, installed
 from .version import __version__

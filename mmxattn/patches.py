@@ -1,4 +1,4 @@
-"""Fixes of upstream bugs, each with its upstream issue and the version that ends it."""
+"""Fixes for upstream bugs, each with the condition for removing it."""
 import errno
 import functools
 import pickle
@@ -18,18 +18,18 @@ __all__ = ['apply']
 
 
 def history_buffer_method(owner: type, name: str):
-    """Replace ``getattr`` in a checkpoint, which may only name a statistic of HistoryBuffer."""
+    """Replace ``getattr`` in a checkpoint. Only statistics of HistoryBuffer can be looked up."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
         raise pickle.UnpicklingError(f'Checkpoints may only look up statistics of HistoryBuffer, got {owner!r}.{name}.')
     return getattr(HistoryBuffer, name)
 
 
 def allow_checkpoint_types() -> None:
-    """Let PyTorch load the scalars that mmengine logs into its checkpoints.
+    """Let PyTorch load the logged scalars in mmengine's checkpoints.
 
     PyTorch >= 2.6 loads tensors and plain containers only, so ``mim test`` and ``--resume`` fail with an
-    UnpicklingError on checkpoints of mmengine <= 0.10.7 (open-mmlab/mmengine issue 1655). Only the types that these
-    checkpoints hold are allowed. Remove when mmengine allows them itself.
+    UnpicklingError on checkpoints written by mmengine <= 0.10.7 (open-mmlab/mmengine issue 1655). Only the types in
+    these checkpoints are allowed. Remove when mmengine allows them itself.
     """
     reconstruct = np.empty(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
@@ -44,10 +44,10 @@ def allow_checkpoint_types() -> None:
 
 
 def load_weights_only() -> None:
-    """Keep mmengine from running code in a checkpoint.
+    """Prevent mmengine from running code in a checkpoint.
 
     ``torch.hub``, which mmengine uses for URLs, disables ``weights_only`` by default. onedl-mmengine 0.10.9 allows any
-    ``getattr`` and retries without ``weights_only`` when PyTorch refuses a file. Remove when neither does.
+    ``getattr`` and retries without ``weights_only`` when PyTorch rejects a file. Remove when neither is the case.
     """
     if hasattr(mmengine_checkpoint, 'load_url'):
         mmengine_checkpoint.load_url = functools.partial(mmengine_checkpoint.load_url, weights_only=True)
@@ -62,9 +62,10 @@ def load_weights_only() -> None:
 
 
 def name_unreadable_checkpoints() -> None:
-    """Name the checkpoint in the error if mmengine <= 0.10.7 cannot load it. Remove when mmengine does.
+    """Add the path of the checkpoint to the error that mmengine raises if it cannot load a checkpoint.
 
-    Patches the loader, which backbones with their own loading code (Swin, ViT, PVT) call, too.
+    Patches the loader because backbones with their own loading code (Swin, ViT, PVT) also call it. Needed for
+    mmengine <= 0.10.7. Remove when mmengine adds the path itself.
     """
     load = vars(CheckpointLoader)['load_checkpoint'].__func__
 
@@ -92,9 +93,9 @@ def name_unreadable_checkpoints() -> None:
 
 
 def add_loss_cls_to_ssd_head() -> None:
-    """Let SSD predict: mmdet 3.3.0 to 3.5.1 read ``loss_cls`` of every head, which SSDHead does not have.
+    """Add ``loss_cls``, which mmdet 3.3.0 to 3.5.1 reads from every head at inference, to SSDHead.
 
-    open-mmlab/mmdetection issue 11780. Remove when SSDHead sets it.
+    See open-mmlab/mmdetection issue 11780. Remove when SSDHead sets the attribute.
     """
     from mmdet.models.dense_heads import SSDHead  # mmdet is optional
     init = SSDHead.__init__

@@ -1,7 +1,7 @@
 """Registries of mmxattn, one per kind of component.
 
-Configs find a component as ``mmxattn.NAME`` without any import, and as ``NAME`` under any default scope after
-``custom_imports = dict(imports=['mmxattn'])``.
+In a config, ``mmxattn.NAME`` refers to a component without any import. After
+``custom_imports = dict(imports=['mmxattn'])``, ``NAME`` alone works under any default scope.
 """
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -17,12 +17,12 @@ __all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS']
 class SharedRegistry(Registry):
     """Registry that also registers its modules in its parent.
 
-    mmengine looks up a name without scope from the toolbox's registry (mmdet's, for example) towards the root and
-    never sideways, so only modules of the root registry are found under every default scope.
+    mmengine looks up an unscoped name in the registry of the default scope (mmdet, for example) and in its parents,
+    but not in sibling registries, so only modules in the root registry are found under every default scope.
     """
 
     def register_module(self, name=None, force=False, module=None):
-        """Register a module here and in the parent; arguments as in :meth:`mmengine.Registry.register_module`."""
+        """Register a module here and in the parent. See :meth:`mmengine.Registry.register_module` for arguments."""
         if module is None:
             return lambda cls: self.register_module(name, force, cls)
         super().register_module(name, force, module)

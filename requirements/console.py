@@ -1,4 +1,4 @@
-"""Messages and subprocesses of the setup. Standard library only, since it runs before anything is installed."""
+"""Messages and subprocesses of the setup. Uses only the standard library, as nothing is installed yet."""
 import fcntl
 import os
 import signal
@@ -15,7 +15,7 @@ HEARTBEAT = 20  # seconds between messages of a long command
 
 
 class SetupError(Exception):
-    """A failure of the setup. The message says how to fix it."""
+    """A failure of the setup. The message explains how to fix it."""
 
 
 def log(text: str) -> None:
@@ -28,10 +28,10 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[int]:
-    """Hold a lock file. Wait, with a message, while another process holds it.
+    """Hold a lock on a file. If another process holds it, print a message and wait.
 
-    A child process that inherits the lock (``run(..., lock=...)``) keeps it if this process is killed, so that no
-    second compilation starts while the first is running.
+    A child process that inherits the lock (``run(..., lock=...)``) keeps it if this process is killed, so that a second
+    compilation does not start while the first one is running.
 
     Args:
         path: Lock file.
@@ -61,7 +61,7 @@ def run(command: Sequence, log_file: Path, message: Callable[[float], str], *, c
     Args:
         command: Program and arguments.
         log_file: File for stdout and stderr.
-        message: Function from the elapsed seconds to the message.
+        message: Function that returns the message for the elapsed seconds.
         cwd: Working folder of the command.
         env: Environment of the command.
         lock: File descriptor of a lock that the command inherits.

@@ -1,10 +1,10 @@
-"""Create the environment of `make demo` and `make test`: torch, a compiled mmcv, the toolboxes and mmxattn.
+"""Create the environment for `make demo` and `make test`: torch, a compiled mmcv, the toolboxes and mmxattn.
 
     python3 requirements/install.py [--stack openmmlab|onedl] [--rebuild-with-this-python]
 
 The environment is in .venv (openmmlab) or .venv-onedl. If the Python that runs this script has torch, such as a GPU
 build, the environment uses that torch. The script can be run again at any time: it exits at once if everything is up to
-date, and continues after an interruption. Standard library only.
+date, and continues after an interruption. It uses only the standard library.
 """
 import argparse
 import hashlib
@@ -90,7 +90,7 @@ class Environment:
         return self.python.exists() and self.stamp.exists() and self.stamp.read_text() == self.inputs_hash()
 
     def base_python(self) -> dict:
-        """Return 'python', 'prefix' and 'version' of the Python it was created from, or {}."""
+        """Return 'python', 'prefix' and 'version' of the Python that it was created from, or {} if unknown."""
         return json.loads(self.record.read_text()) if self.record.exists() else {}
 
     def pip(self, what: str, *arguments, lock: int) -> None:
@@ -103,7 +103,7 @@ class Environment:
             self.folder / 'log' / f'{name}.log', message, lock=lock)
 
     def remove(self) -> None:
-        """Remove the folder. It is renamed first, so that an interruption does not leave half of it."""
+        """Remove the folder. It is renamed first, so that an interruption does not leave a partial environment."""
         old = self.folder.with_name(f'{self.folder.name}.old')
         shutil.rmtree(old, ignore_errors=True)
         self.folder.rename(old)
@@ -161,18 +161,18 @@ class Environment:
         self.link_for_mim()
 
     def install_headless_opencv(self, lock: int) -> None:
-        """Replace opencv-python, which mmengine requires and which needs libGL, by opencv-python-headless."""
+        """Replace opencv-python, which mmengine requires and which needs libGL, with opencv-python-headless."""
         version = self._version('opencv-python')
         if self._version('opencv-python-headless') != version:
             self.pip('opencv-python-headless', '--no-deps', '--force-reinstall', f'opencv-python-headless=={version}',
                      lock=lock)
 
     def install_torchvision(self, torch: str, lock: int) -> None:
-        """Install the torchvision of this torch, and make sure that it can be imported.
+        """Install the torchvision that belongs to this torch, and make sure that it can be imported.
 
-        mmpretrain and timm use its Python code. On PyPI, its compiled operators are built for CUDA and do not load with
-        a CPU build of torch. Then `import torchvision` fails because it describes two operators that do not exist. They
-        are declared here; calling one raises an error.
+        mmpretrain and timm use its Python code. The wheels on PyPI contain operators that are compiled for CUDA and do
+        not load with a CPU build of torch. `import torchvision` then fails because it registers fake implementations of
+        two operators that do not exist. They are declared here; calling one raises an error.
         """
         if _works(self.python, 'import torchvision'):
             return
@@ -183,7 +183,7 @@ class Environment:
             file.write_text(file.read_text() + DECLARE_OPERATORS)
 
     def install_triton(self, lock: int) -> None:
-        """Install Triton for CPU builds of torch, which do not include it. Tests interpret the kernels with it."""
+        """Install Triton for CPU builds of torch, which do not include it. Tests run the kernels in its interpreter."""
         if sys.platform == 'linux' and not _works(self.python, 'import triton'):
             self.pip(TRITON, '--no-deps', TRITON, lock=lock)
 
@@ -237,7 +237,7 @@ def install(stack: str, rebuild: bool) -> None:
     start = time.monotonic()
     with file_lock(ROOT / f'{environment.folder.name}.lock') as lock:
         if is_other_python and not rebuild and Path(base['python']).exists():
-            log(f'{environment.folder} was created from {base["python"]}, which is used again')
+            log(f'{environment.folder} was created from {base["python"]}: using this Python again')
             os.execv(base['python'], [base['python'], *sys.argv])
         elif is_other_python:
             log(f'{environment.folder} was created from {base["python"]}: creating it from {sys.executable} instead')
@@ -262,8 +262,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.version_info < (3, 10):  # noqa: UP036  (runs before pip checks it)
-            raise SetupError(f'Python 3.10 or later is required, {sys.executable} is {sys.version.split()[0]}: use '
-                             'another one with `make ... PYTHON=python3.11`.')
+            raise SetupError(f'Python 3.10 or later is required, but {sys.executable} is {sys.version.split()[0]}: '
+                             'use a newer one with `make ... PYTHON=python3.11`.')
         install(args.stack, args.rebuild_with_this_python)
     except SetupError as error:
         print(f'[mmxattn] {error}', file=sys.stderr)

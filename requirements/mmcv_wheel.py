@@ -1,7 +1,8 @@
 """Compile mmcv with its operators once per machine and keep the wheel.
 
-pip's cache identifies a built wheel by its source only, not by the torch it was compiled against, or by the absence of
-torch, in which case the wheel has no operators. Therefore wheels are cached here under everything that they depend on.
+pip's cache identifies a built wheel only by its source. It does not consider the version of torch that the wheel was
+compiled against, or whether torch was missing, in which case the wheel has no operators. Therefore, wheels are cached
+here with a key that contains everything they depend on.
 """
 import json
 import os
@@ -16,7 +17,7 @@ from console import SetupError, file_lock, format_seconds, log, run
 
 __all__ = ['cache_folder', 'cached_wheel', 'check_build_tools', 'mmcv_wheel', 'probe', 'wheel_key']
 
-# Run by the environment's Python. pip knows torch by the version of its distribution, which on PyPI has no local part
+# Run by the environment's Python. pip uses the version of torch's distribution, which has no local part on PyPI
 # ('2.13.0', where torch.__version__ is '2.13.0+cu130').
 PROBE = '''
 import json, sys, sysconfig, torch
@@ -66,7 +67,7 @@ def check_build_tools(facts: dict) -> None:
 
 
 def has_operators(wheel: Path) -> bool:
-    """Check whether a wheel holds compiled operators. Builds without torch silently omit them."""
+    """Check whether a wheel contains compiled operators. Builds without torch silently omit them."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return any(re.fullmatch(r'mmcv/_ext\..*so', name) for name in archive.namelist())
@@ -115,7 +116,8 @@ def _compile(python: Path, facts: dict, requirement: str, build: Path, lock: int
     run([python, 'setup.py', 'bdist_wheel'], build / 'compile.log', message, cwd=source, env=env, lock=lock)
     built = next((source / 'dist').glob('*.whl'))
     if not has_operators(built):
-        raise SetupError(f'mmcv was built without operators, see {build / "compile.log"}.')
+        raise SetupError(f'mmcv was built without operators: see {build / "compile.log"} for the cause, fix it and '
+                         'run the same command again.')
     store.mkdir(parents=True, exist_ok=True)
     partial = store / f'{built.name}.partial'
     shutil.copyfile(built, partial)
@@ -138,7 +140,7 @@ def _download_source(python: Path, requirement: str, build: Path, lock: int) -> 
 
 
 def progress(source: Path) -> tuple[int, int]:
-    """Return the numbers of compiled and of all object files of a build; (0, 0) before ninja has its plan."""
+    """Return the numbers of compiled and of all object files of a build; (0, 0) before its ninja file is written."""
     plans = list(source.glob('build/temp*/build.ninja'))
     if not plans:
         return 0, 0
@@ -147,7 +149,7 @@ def progress(source: Path) -> tuple[int, int]:
 
 
 def num_jobs() -> int:
-    """Return the number of parallel compilers: the usable cores, with 2 GB of memory for each."""
+    """Return the number of parallel compilers: at most one per usable core and per 2 GB of memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30
     return max(1, min(cores, int(memory / 2)))

@@ -9,7 +9,7 @@ if not torch.cuda.is_available():
 
 @pytest.fixture(autouse=True)
 def restore_environment():
-    """Restore environment variables: mmengine sets some for distributed runs and leaves them."""
+    """Restore environment variables: mmengine sets some for distributed runs and does not remove them."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():

@@ -17,7 +17,7 @@ from mmxattn import patches
 
 
 class Bomb:
-    """Creates a folder when it is unpickled."""
+    """Object that creates a folder when unpickled."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -75,7 +75,7 @@ def test_checkpoints_may_only_look_up_statistics(owner, name):
         patches.history_buffer_method(owner, name)
 
 
-def test_bomb_explodes_without_the_protection(folder):
+def test_checkpoint_runs_code_without_the_protection(folder):
     """The tests below would fail without ``weights_only``."""
     torch.load(folder / 'bomb.pth', weights_only=False)
     assert (folder / 'exploded').is_dir()

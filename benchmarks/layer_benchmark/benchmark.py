@@ -170,7 +170,7 @@ def _inference_step(function, inputs):
 
 
 def _training_step(function, module, inputs, gradients):
-    """Outputs, gradients of inputs and gradients of parameters. Nothing is accumulated between calls."""
+    """Create a function that returns outputs, gradients of inputs and gradients of parameters, without accumulation."""
     maps, parameters = tree_leaves(inputs), list(module.parameters())
 
     def step():
@@ -247,7 +247,7 @@ def available_memory(device: str | torch.device) -> int:
 
 
 def _min_bytes(passes, run, training):
-    """Parameters are read once, and their gradients written in training."""
+    """Compute the bytes that must move. Parameters are read once, and their gradients are written in training."""
     inputs = sum(number * _nbytes(value) for number, value in zip(passes.inputs, run.inputs))
     parameters = _nbytes(list(run.module.parameters()))
     return inputs + passes.output * _nbytes(run.outputs) + parameters * (2 if training else 1)

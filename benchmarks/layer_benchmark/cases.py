@@ -1,4 +1,4 @@
-"""Benchmark cases: the layers on feature maps of the models that the papers use them in."""
+"""Benchmark cases: the layers on feature maps of the models in their papers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -106,10 +106,10 @@ def bytes_moved(function: Callable[[], object]) -> int | None:
     and of an expanded tensor only the elements in memory are read. Views and allocations move nothing.
 
     Args:
-        function: Called once. A backward pass inside it counts too.
+        function: Function to call once. A backward pass inside it is counted too.
 
     Returns:
-        Bytes, or None if an operator from outside of PyTorch is called, whose memory traffic is unknown.
+        Bytes, or None if an operator from outside PyTorch is called, whose memory traffic is unknown.
     """
     with _TrafficCounter() as counter:
         function()

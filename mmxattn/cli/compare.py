@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='*', metavar='CONFIG', help='two or more config files, the baseline first')
     parser.add_argument('--work-dir', default='work_dirs/compare',
-                        help='folder for the report, trainings and evaluations (default: %(default)s)')
+                        help='folder for the report, training runs and evaluations (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='override values of every config, such as train_cfg.max_epochs=1')
     parser.add_argument('--shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
                        help='time limit for one timing (default: %(default)s)')
     accuracy = parser.add_argument_group('Accuracy (requires --checkpoints or --train)')
     accuracy.add_argument('--checkpoints', nargs='+', metavar='PTH', help='trained weights, one file per config')
-    accuracy.add_argument('--train', action='store_true', help='train each config; finished trainings are reused')
+    accuracy.add_argument('--train', action='store_true', help='train each config; finished runs are reused')
     accuracy.add_argument('--seeds', nargs='+', type=int, default=[0], metavar='N',
                           help='train each config with each seed (default: 0; a single seed is inconclusive)')
     accuracy.add_argument('--resamples', type=int, default=1000, metavar='N',

@@ -24,7 +24,7 @@ def run_cli(run: Callable[[], None], interrupt_message: str) -> None:
         interrupt_message: Message to print after Ctrl-C.
 
     Raises:
-        SystemExit: If ``run`` raises one of these errors or is interrupted.
+        SystemExit: If ``run`` raises a ``ValueError``, ``OSError`` or ``ImportError``, or is interrupted.
     """
     try:
         with exit_on_error():

@@ -73,7 +73,7 @@ def config_from_args(args: argparse.Namespace) -> Config:
 def init_cpu_process_group(cfg: Config) -> None:
     """Make the launchers ``pytorch`` and ``slurm`` work without a GPU. Do nothing on machines with a GPU.
 
-    mmengine's launchers set a CUDA device unless the process group exists, its default model wrapper names one, and
+    mmengine's launchers set a CUDA device unless the process group exists, its default model wrapper requires one, and
     SyncBN needs a GPU.
 
     Args:
@@ -113,7 +113,7 @@ def _set_torch_variables_from_slurm() -> None:
 
 
 def replace_type(node: Any, old: str, new: str) -> None:
-    """Replace ``type=old`` by ``type=new`` everywhere in a config."""
+    """Replace ``type=old`` with ``type=new`` everywhere in a config."""
     if isinstance(node, dict) and node.get('type') == old:
         node['type'] = new
     children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dataset', nargs='?', choices=SOURCES, metavar='DATASET', help=', '.join(SOURCES))
     parser.add_argument('--source', type=Path, metavar='FOLDER',
-                        help='folder of the unpacked archives (default: the target)')
+                        help='folder of the unpacked archives (default: the target folder)')
     parser.add_argument('--target', type=Path, metavar='FOLDER',
                         help='data_root of the configs (default: see the list below)')
     parser.add_argument('--overwrite', action='store_true', help='convert again')
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """Format the counts of a split. A split without counts existed before."""
+    """Format the counts of a split. A split without counts already existed."""
     if not any(counts.values()):
         return 'exists'
-    return ', '.join(f'{count:,} {what}' for what, count in counts.items() if count)
+    return ', '.join(f'{count:,} {name}' for name, count in counts.items() if count)
 
 
 if __name__ == '__main__':

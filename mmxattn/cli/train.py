@@ -103,7 +103,7 @@ def enable_lr_scaling(cfg: Config) -> None:
 
 
 def enable_resume(cfg: Config, checkpoint: str) -> list[str]:
-    """Resume from a checkpoint that the main process selects for all.
+    """Resume from a checkpoint that the main process selects for all processes.
 
     If the config has no seed, that of the checkpoint is used, since the order of the data depends on it.
 
@@ -156,7 +156,8 @@ def seed_of(checkpoint: str) -> int | None:
 def connect_processes(cfg: Config) -> None:
     """Initialize the process group before the runner does, so that processes can agree on a checkpoint.
 
-    FlexibleRunner's strategies with process groups of their own are skipped: there the training loop agrees.
+    Strategies of FlexibleRunner that create their own process groups are skipped. The processes then agree when the
+    training loop is built.
     """
     init_cpu_process_group(cfg)
     strategy = (cfg.get('strategy') or {}).get('type')

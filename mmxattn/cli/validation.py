@@ -78,10 +78,10 @@ def check_work_dir(folder: str | Path) -> None:
 
 
 def check_checkpoint(cfg: Config, checkpoint: str) -> None:
-    """Check that a checkpoint has all weights of the model. mmengine loads what fits and only logs the rest.
+    """Check that a checkpoint has all weights of the model. mmengine loads matching weights and only logs the others.
 
-    URLs and folders of shards are not checked, nor are files before PyTorch 2.6, which cannot read mmengine's
-    checkpoints without running code from them.
+    URLs and folders of shards are not checked. With PyTorch < 2.6, files are not checked either, since it cannot read
+    mmengine's checkpoints without running code from them.
 
     Args:
         cfg: Config of the model.
@@ -97,8 +97,8 @@ def check_checkpoint(cfg: Config, checkpoint: str) -> None:
 def check_load_from(cfg: Config) -> None:
     """Check that the checkpoint in ``load_from`` has at least one weight of the model to train.
 
-    The other weights may be new, such as the classifier of another number of classes. See :func:`check_checkpoint` for
-    what is not checked.
+    The other weights may be new, such as a classifier with another number of classes. :func:`check_checkpoint` lists
+    the checkpoints that are not checked.
 
     Args:
         cfg: Training config.

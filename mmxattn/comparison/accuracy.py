@@ -29,7 +29,7 @@ from ..utils.config import fingerprint
 from .predictions import Detections, Segmentations, predict
 
 RESULT = 'accuracy.json'  # written last, so a folder that has it is complete
-VERSION = 2  # increase when a number or key changes its meaning, so that old results are not reused
+VERSION = 2  # increase when the meaning of a number or key changes, so that old results are not reused
 CURVE_IOUS = (0.5, 0.75)
 SEGMENTATION_METRICS = ('mIoU', 'aAcc', 'mAcc', 'mIoU@small')
 REPORTED_METRICS = {  # taken from the toolbox's evaluator, with its rounding
@@ -53,8 +53,8 @@ class Accuracy:
         per_class: Metrics by class name; None for absent classes. Detection: the COCO metrics and ``instances``.
             Segmentation: IoU, Acc, ``instances`` (connected components), ``small_instances``, and ``small`` (whether
             the class counts for mIoU@small).
-        reported: Metrics of the config's own evaluator under the toolbox's names and with its rounding. For a dataset
-            that yields only a part of its images, CocoMetric counts the rest as missed; ``metrics`` does not.
+        reported: Metrics of the config's own evaluator under the toolbox's names and with its rounding. If a dataset
+            yields only some of its images, CocoMetric counts the others as missed; ``metrics`` does not.
         operating_point: For detection, see :func:`mmxattn.evaluation.operating_point.operating_point`.
         errors: For detection, see :func:`mmxattn.evaluation.detection_errors.detection_errors`.
         curves: For detection: ``recall`` with 101 points, and the precision at these points for IoU ``0.5`` and
@@ -88,7 +88,7 @@ def evaluate(
         cfg: Config of a detector or segmentor.
         checkpoint: Weights of the model.
         folder: Folder of the cache, one per config and checkpoint.
-        progress: Callback with the number of processed images and their total.
+        progress: Callback that receives the number of processed images and the total.
 
     Returns:
         The accuracy of the model.
@@ -115,7 +115,7 @@ def evaluate(
 
 
 def compute_accuracy(predictions: Detections | Segmentations, reported: dict[str, float]) -> Accuracy:
-    """Compute all numbers of :class:`Accuracy` but its folder.
+    """Compute all attributes of :class:`Accuracy` except ``folder``.
 
     Args:
         predictions: Predictions as returned by :func:`mmxattn.comparison.predictions.predict`.
@@ -146,7 +146,7 @@ def paired_difference(
             mAcc and mIoU@small.
         resamples: Number of bootstrap resamples.
         seed: Seed of the resampling.
-        progress: Callback with the number of finished resamples and their total.
+        progress: Callback that receives the number of finished resamples and the total.
 
     Returns:
         The interval of each defined metric, candidate minus baseline, in the metric's unit.

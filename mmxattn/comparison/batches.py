@@ -1,4 +1,4 @@
-"""Batches to time and visualize models with."""
+"""Batches for timing and visualizing models."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from ..profiling.inputs import real_batches, synthetic_batch, test_batches
 
-NUM_IMAGES = 16  # to time inference on
+NUM_IMAGES = 16  # for timing inference
 
 
 class Batches:

@@ -1,4 +1,4 @@
-"""Reuse what an earlier comparison in the same folder measured."""
+"""Reuse the measurements of an earlier comparison in the same folder."""
 
 import hashlib
 import itertools
@@ -10,9 +10,9 @@ from .result import Comparison, Run
 
 
 def restore(comparison: Comparison, folder: Path) -> None:
-    """Copy what is still valid from an earlier report of the same recipes.
+    """Copy the results that are still valid from an earlier report of the same recipes.
 
-    Nothing is copied if image size or environment changed, and nothing of a recipe whose config changed.
+    Nothing is copied if the image size or the environment changed. Recipes whose config changed are skipped.
 
     Args:
         comparison: New comparison without measurements.

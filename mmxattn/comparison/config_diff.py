@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-MODEL_KEYS = {'model', 'custom_imports'}  # what changes when a component is replaced
-RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) | {'auto_scale_lr'}  # others are variables of a file
+MODEL_KEYS = {'model', 'custom_imports'}  # keys that change when a component is replaced
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) | {'auto_scale_lr'}  # others are helper variables
 
 
 @dataclass(frozen=True)

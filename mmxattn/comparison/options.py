@@ -8,7 +8,7 @@ from ..profiling.benchmark import MODES
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What to measure in addition to the config diff and the complexity.
+    """Measurements to make in addition to the config diff and the complexity.
 
     Attributes:
         checkpoints: Trained weights, one file per config; empty to use none.
@@ -44,7 +44,7 @@ class CompareOptions:
         if num_configs < 2:
             raise ValueError(f'A comparison needs two or more config files, the baseline first; got {num_configs}.')
         if self.checkpoints and self.train:
-            raise ValueError('checkpoints and train exclude each other: give one of the two.')
+            raise ValueError('checkpoints and train are mutually exclusive, got both: give one of the two.')
         if self.checkpoints and len(self.checkpoints) != num_configs:
             raise ValueError(f'{num_configs} config files need {num_configs} checkpoints, got '
                              f'{len(self.checkpoints)}: give one checkpoint per config, in the same order.')

@@ -91,12 +91,12 @@ def predict(
 ) -> tuple[Detections | Segmentations, dict[str, float]]:
     """Run a model over its test set, as mmengine's Runner does.
 
-    The validation set is used where the config has no test set or the test annotations are not public.
+    The validation set is used if the config has no test set or the test annotations are not public.
 
     Args:
         cfg: Config of a detector or segmentor.
         checkpoint: Weights of the model.
-        progress: Callback with the number of processed images and their total.
+        progress: Callback that receives the number of processed images and the total.
 
     Returns:
         The predictions, and the metrics of the config's own evaluator under the toolbox's names.

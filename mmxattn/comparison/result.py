@@ -99,7 +99,7 @@ class Comparison:
         batch_size: Batch size of timed training steps.
         synthetic_images: Whether speed was measured on synthetic images.
         visualization: Sections with title, caption, numbers, problems, and pictures (caption and file).
-        stage_keys: Digest of the inputs of each finished stage, which is repeated when they change.
+        stage_keys: Digest of the inputs of each finished stage. A stage is repeated when its inputs change.
     """
 
     baseline: RecipeResult
@@ -127,7 +127,7 @@ class Comparison:
 
     @classmethod
     def load(cls, path: str | Path) -> 'Comparison':
-        """Read what :meth:`save` wrote.
+        """Load a result written by :meth:`save`.
 
         Raises:
             FileNotFoundError: If there is no file.

@@ -1,6 +1,6 @@
 """Compare two or more recipes: config diff, complexity, speed, accuracy and visualization.
 
-Results are written as soon as they are known. Interrupted comparisons resume: trainings continue from their last
+Results are written as soon as they are available. Interrupted comparisons resume: training continues from the last
 checkpoint, and finished work is not repeated.
 """
 
@@ -43,7 +43,7 @@ def compare(
 
     Args:
         configs: Two or more config files, the baseline first.
-        work_dir: Folder for trainings and evaluations, with one subfolder per recipe and seed.
+        work_dir: Folder for training runs and evaluations, with one subfolder per recipe and seed.
         name: Subfolder of ``work_dir`` for the report. Defaults to ``work_dir`` itself.
         options: What to measure. By default nothing is trained, and speed and visualization use random weights.
         shape: Height and width in pixels for complexity and speed, on synthetic images. Defaults to the input size of
@@ -55,8 +55,9 @@ def compare(
         The result, as in ``report.json``.
 
     Raises:
-        ValueError: If there are fewer than two configs, a config cannot be read, built or run at ``shape``, a training
-            fails, a checkpoint does not fit, or a dataset is missing. The report has all results up to that point.
+        ValueError: If there are fewer than two configs, a config cannot be read, built or run at ``shape``, training
+            fails, a checkpoint does not fit, or a dataset is missing. The report contains all results up to that
+            point.
     """
     options = options or CompareOptions()
     options.validate(len(configs))
@@ -246,7 +247,7 @@ class _ComparisonRunner:
 
 
 class _ProgressBar:
-    """Progress bar as a context that returns a callback for the finished number and the total."""
+    """Context manager that shows a progress bar and returns the callback that updates it."""
 
     def __init__(self, unit: str):
         self.bar = tqdm(unit=unit, leave=False)

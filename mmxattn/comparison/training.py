@@ -1,7 +1,7 @@
-"""Train a config to its end, resuming an interrupted run.
+"""Train a config to completion, resuming an interrupted run.
 
-mmengine's Runner trains in a process of its own (training_process.py), so that no model state, registry or random state
-reaches the next training. This module starts that process, shows its progress and keeps its log.
+mmengine's Runner trains in a separate process (training_process.py), so that no model, registry or random state affects
+the next training run. This module starts that process, shows its progress and keeps its log.
 """
 
 import json
@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         metrics: Metrics of the final evaluation under the toolbox's names, such as ``coco/bbox_mAP`` or ``mIoU``.
-        seconds: Training time over all resumed runs, with data loading and without evaluation.
+        seconds: Training time over all resumed runs, including data loading but not evaluation.
         iterations: Number of training steps.
         checkpoint: Path of the final weights.
     """
@@ -50,7 +50,7 @@ def train(cfg: Config, folder: Path, title: str) -> Training:
         The result of the training.
 
     Raises:
-        ValueError: If the training fails. The message has the last line of the log and its path.
+        ValueError: If the training fails. The message contains the last line of the log and its path.
     """
     finished = load_finished_training(folder)
     if finished is not None:
@@ -108,7 +108,7 @@ def _run_process(config: Path, folder: Path, log_file: Path) -> tuple[int, str]:
 
 
 def _progress_bar() -> tqdm:
-    interval = 0.5 if sys.stderr.isatty() else 15  # seconds; fewer updates where the output goes to a file
+    interval = 0.5 if sys.stderr.isatty() else 15  # seconds; fewer updates if the output goes to a file
     columns = shutil.get_terminal_size().columns  # tqdm hides the bar if the terminal reports no height
     return tqdm(unit='step', mininterval=interval, smoothing=0.05, ncols=columns, nrows=20,
                 bar_format='  {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}')
@@ -130,6 +130,6 @@ def _follow(lines: Iterable[str], file: TextIO, bar: tqdm) -> str:
 def _update_bar(bar: tqdm, done: int, total: int, note: str) -> None:
     if bar.total is None:
         bar.reset(total)
-        bar.initial = bar.n = bar.last_print_n = done - 1  # steps of an earlier run do not count for the speed
+        bar.initial = bar.n = bar.last_print_n = done - 1  # steps of an earlier run do not count toward the speed
     bar.set_postfix_str(note, refresh=False)
     bar.update(done - bar.n)

@@ -1,4 +1,4 @@
-"""Datasets for mmdet and mmseg: digit scenes, and the papers' datasets as ``prepare_dataset`` converts them."""
+"""Datasets for mmdet and mmseg: digit scenes, and the papers' datasets as converted by ``prepare_dataset``."""
 from ..registry import DATASETS
 from ..utils.toolboxes import installed, placeholder
 from .download_hints import add_mmdet_hints, add_mmpretrain_hints, add_mmseg_hints

@@ -38,7 +38,7 @@ class DigitScenesDataset(CocoDataset):
 
 
 class ConvertedDataset(CocoDataset):
-    """COCO dataset that reports where to download its data if files are missing.
+    """COCO dataset that raises an error with the download page if files are missing.
 
     Takes the arguments of CocoDataset.
 

@@ -1,6 +1,6 @@
 """Download hints for the toolboxes' dataset classes.
 
-CocoDataset, CocoPanopticDataset and BaseSegDataset also read custom data. They report a source only for files in the
+CocoDataset, CocoPanopticDataset and BaseSegDataset also read custom data, so they report a source only for files in the
 folders that the recipes use.
 """
 import contextlib
@@ -42,29 +42,29 @@ def add_mmpretrain_hints() -> None:
 
 
 def _folders(dataset: Any) -> list[str]:
-    """Image and label folders of a dataset."""
+    """Return the image and label folders of a dataset."""
     return [folder for folder in dataset.data_prefix.values() if folder]
 
 
 def _coco_2017_paths(dataset: Any) -> list[str]:
-    """Paths of a COCO dataset if it reads COCO 2017, else nothing."""
+    """Return the paths of a COCO dataset if it reads COCO 2017, else an empty list."""
     paths = [dataset.ann_file, *_folders(dataset)]
     return paths if sources.COCO.contains(*paths) and Path(dataset.ann_file).stem.endswith('2017') else []
 
 
 def _bccd_paths(dataset: Any) -> list[str]:
-    """Paths of a COCO dataset if it reads BCCD, else nothing."""
+    """Return the paths of a COCO dataset if it reads BCCD, else an empty list."""
     paths = [dataset.ann_file, *_folders(dataset)]
     return paths if sources.BCCD.contains(*paths) else []
 
 
 def _camvid_paths(dataset: Any) -> list[str]:
-    """Paths of a segmentation dataset if it reads CamVid, else nothing."""
+    """Return the paths of a segmentation dataset if it reads CamVid, else an empty list."""
     return _folders(dataset) if sources.CAMVID.contains(*_folders(dataset)) else []
 
 
 def _cityscapes_paths(dataset: Any) -> list[str | Path]:
-    """Folders of CityscapesDataset and one map of train ids, which prepare_dataset creates."""
+    """Return the folders of a CityscapesDataset and the path of one map of train ids, which prepare_dataset creates."""
     paths: list[str | Path] = [*_folders(dataset)]
     labels = dataset.data_prefix.get('seg_map_path')
     if labels:

@@ -6,7 +6,7 @@ __all__ = ['import_extra']
 
 
 def import_extra(module: str, package: str, feature: str) -> ModuleType:
-    """Import a module, or name the command that installs it.
+    """Import a module, or raise an error with the command that installs it.
 
     Args:
         module: Module to import, such as ``'PIL.Image'``.

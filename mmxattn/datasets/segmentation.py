@@ -19,8 +19,8 @@ class DigitScenesSegDataset(BaseSegDataset):
     Args:
         split: ``'train'`` or ``'test'``.
         scenes: Arguments of :func:`mmxattn.datasets.digit_scenes.write`.
-        merge_digits: Use two classes, background and digit, instead of eleven. A segmentor needs far longer than a
-            detector, which sees aligned regions, to learn to tell digits apart.
+        merge_digits: Use two classes, background and digit, instead of eleven. A segmentor takes much longer to learn
+            to distinguish digits than a detector, whose features are aligned to regions.
         **kwargs: Arguments of BaseSegDataset, except paths and classes.
 
     Raises:

@@ -13,7 +13,7 @@ __all__ = [
 
 
 class DatasetNotFoundError(FileNotFoundError):
-    """A dataset or a part of it is missing. The message says where to download it."""
+    """A dataset or a part of it is missing. The message contains the download page."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class DatasetSource:
     """A dataset that users download themselves.
 
     Args:
-        name: Name in ``prepare_dataset NAME``.
+        name: Name of the dataset on the command line of ``prepare_dataset``.
         title: Official name.
         folder: Folder that the recipes read, relative to the working directory.
-        contents: What the official archives unpack to.
+        contents: Files and folders in the official archives.
         url: Download page.
         terms: Short summary of the license.
     """
@@ -54,7 +54,7 @@ class DatasetSource:
                 raise self.not_found(path)
 
     def contains(self, *paths: str | Path) -> bool:
-        """Whether all paths are inside the folder that the recipes read. The paths need not exist."""
+        """Check whether all paths are inside the folder that the recipes read. The paths need not exist."""
         folder = Path(os.path.abspath(self.folder))
         return all(Path(os.path.abspath(path)).is_relative_to(folder) for path in paths)
 
@@ -105,7 +105,7 @@ SOURCES = {source.name: source for source in (VISDRONE, EXDARK, FLIR, VOC, CITYS
 
 
 def reads_local_files(dataset: Any) -> bool:
-    """Whether a dataset of mmdet, mmseg or mmpretrain reads local files and not another storage backend."""
+    """Check whether a dataset of mmdet, mmseg or mmpretrain reads local files rather than another storage backend."""
     return (getattr(dataset, 'backend_args', None) or {}).get('backend', 'local') == 'local'
 
 
@@ -119,7 +119,7 @@ def check_before_loading(dataset_class: type[Any], source: DatasetSource,
     Args:
         dataset_class: Dataset class of mmdet, mmseg or mmpretrain.
         source: Source to report.
-        required_paths: Returns the paths that an instance needs, or nothing if it reads other data.
+        required_paths: Function that returns the paths that an instance needs, or an empty list if it reads other data.
         classes: Class names of the source. Default: the class names of ``dataset_class``.
     """
     load = dataset_class.load_data_list

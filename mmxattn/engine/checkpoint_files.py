@@ -67,7 +67,7 @@ def is_truncated(path: str | Path) -> bool:
 
 
 def read_training_state(path: str | Path) -> Any:
-    """Read a checkpoint of a training run with its tensors mapped, not loaded.
+    """Read a checkpoint of a training run with memory-mapped tensors.
 
     Args:
         path: Checkpoint file, or the folder of a sharded checkpoint, of which the first file is read.
@@ -100,8 +100,8 @@ def scan_checkpoints(folder: str | Path) -> tuple[str | None, list[str]]:
     """Find the latest complete checkpoint of a run without logging.
 
     The file that ``last_checkpoint`` names is preferred. It is looked up by name in ``folder``, since work folders are
-    copied and moved. A file that is both newer and further in training wins over it: the process was killed before it
-    could update ``last_checkpoint``. If the named file is unusable, the newest complete file is used.
+    copied and moved. A file that is both newer and further in training takes precedence: the process was killed before
+    it could update ``last_checkpoint``. If the named file is unusable, the newest complete file is used.
 
     Args:
         folder: Work folder of the run, which may not exist.

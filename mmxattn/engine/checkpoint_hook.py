@@ -1,4 +1,4 @@
-"""CheckpointHook for runs that are stopped and killed."""
+"""CheckpointHook for runs that may be stopped or killed."""
 import copy
 import os
 import shutil
@@ -38,7 +38,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     Args:
         *args: Arguments of CheckpointHook.
-        backend_args: File backend. With another backend than the default, writes are as safe as that backend.
+        backend_args: File backend. With a backend other than the default, writes are only as safe as that backend.
         **kwargs: Arguments of CheckpointHook.
 
     Raises:

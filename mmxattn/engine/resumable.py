@@ -1,4 +1,4 @@
-"""Switch on resumable training in a config."""
+"""Enable resumable training in a config."""
 from mmengine.config import Config
 
 __all__ = ['make_resumable']
@@ -7,7 +7,7 @@ LOOPS = {'EpochBasedTrainLoop': 'mmxattn.ResumableEpochLoop', 'IterBasedTrainLoo
 
 
 def make_resumable(cfg: Config) -> None:
-    """Replace the loop, batch sampler and CheckpointHook of a config by resumable ones, and add StepSeedHook.
+    """Replace the loop, batch sampler and CheckpointHook of a config with resumable ones, and add StepSeedHook.
 
     Model, data, schedule and all arguments are unchanged. Custom loops and checkpoint hooks are kept as they are.
 

@@ -91,13 +91,13 @@ def check_training_state(checkpoint: str) -> None:
     meta = content.get('meta') if isinstance(content, dict) else None
     if not isinstance(meta, dict) or not {'epoch', 'iter'} <= meta.keys() or 'message_hub' not in content:
         raise ValueError(f'The checkpoint {checkpoint} has no training state to resume. To start training from its '
-                         f'weights, replace --resume by --cfg-options load_from={checkpoint}')
+                         f'weights, replace --resume with --cfg-options load_from={checkpoint}')
 
 
 def check_same_on_all_ranks(checkpoint: str) -> None:
     """Check that all processes find the same checkpoint file. All processes must call this.
 
-    URLs are not checked. Of the folders of sharded checkpoints only the existence is checked.
+    URLs are not checked. For the folders of sharded checkpoints, only existence is checked.
 
     Raises:
         ValueError: If a process finds no file or another file at that path. Raised on all processes.

@@ -1,10 +1,10 @@
 """Batch sampler whose random augmentations depend only on the position of a sample in the run.
 
-mmengine seeds each data loader worker once, so that its random numbers depend on the number of workers and on where the
-run was started. Here each sample has a key (seed, epoch, index in the epoch over all processes) that seeds its random
-numbers. A resumed run can skip the trained batches without loading them, two processes draw what one process with both
-their batches draws, and the number of workers does not matter. Transforms with a cache (mmdet's CachedMosaic and
-CachedMixUp) refill it after a stop.
+mmengine seeds each data loader worker once, so its random numbers depend on the number of workers and on the step at
+which the run was started. Here each sample has a key (seed, epoch, index in the epoch over all processes) that seeds
+its random numbers. A resumed run can skip the trained batches without loading them, two processes draw the same numbers
+as one process with the batches of both, and the number of workers does not matter. Transforms with a cache (mmdet's
+CachedMosaic and CachedMixUp) refill it after a stop.
 """
 import os
 import signal
@@ -126,10 +126,10 @@ class SeededFetcher:
 class WorkerSigtermGuard:
     """Keep a data loader worker alive after the first SIGTERM, for as long as batches are requested.
 
-    Clusters send SIGTERM to all processes of a job. A worker that dies would raise in the middle of a step, which could
-    then not be completed and saved. Python also sends SIGTERM to its workers when it exits, and waits for them.
-    Therefore the worker exits if no batch is requested for GRACE_PERIOD seconds or three times the longest interval
-    between requests. A second SIGTERM ends it at once.
+    Clusters send SIGTERM to all processes of a job. A worker that dies would cause an error in the middle of a step,
+    which could then not be completed and saved. Python also sends SIGTERM to its workers when it exits, and waits for
+    them. Therefore the worker exits if no batch is requested for GRACE_PERIOD seconds or three times the longest
+    interval between requests. A second SIGTERM ends it at once.
     """
 
     def __init__(self):

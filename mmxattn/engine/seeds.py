@@ -1,4 +1,4 @@
-"""Random seeds that depend on a key and on nothing that happened before."""
+"""Random seeds that depend only on a key."""
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

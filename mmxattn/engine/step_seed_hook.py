@@ -1,7 +1,7 @@
 """Hook that seeds each training step from the run's seed, the process and the step.
 
 mmengine saves no generator state: after ``--resume``, dropout and sampled boxes repeat those of the first steps. Seeds
-that follow from the step need no saving, work with any number of processes, and are independent of the random numbers
+derived from the step need not be saved, work with any number of processes, and are independent of the random numbers
 that validation and data loading draw between steps.
 """
 from typing import Any

@@ -1,4 +1,4 @@
-"""SIGTERM as a request that all processes of a run notice at the same step."""
+"""SIGTERM as a stop request on which all processes of a run act at the same step."""
 import signal
 import threading
 from typing import Any
@@ -21,7 +21,7 @@ class StopRequest:
         self.previous_handler: Any = None
 
     def install(self) -> None:
-        """Install the handler. Only the main thread can; in other threads SIGTERM ends the process as usual."""
+        """Install the handler if this is the main thread. In other threads, SIGTERM ends the process as usual."""
         if threading.current_thread() is threading.main_thread():
             self.previous_handler = signal.signal(signal.SIGTERM, self._handle)
 
@@ -35,7 +35,7 @@ class StopRequest:
         self.received = True
 
     def received_by_any(self) -> bool:
-        """Check whether any process has received SIGTERM. All processes must call this and get the same answer."""
+        """Check whether any process has received SIGTERM. All processes must call this and get the same result."""
         if get_world_size() == 1:
             return self.received
         flag = torch.tensor(float(self.received))

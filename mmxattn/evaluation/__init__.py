@@ -1,6 +1,6 @@
-"""Metrics that the papers report and OpenMMLab's toolboxes lack, and statistics to compare models.
+"""Metrics from the papers that OpenMMLab's toolboxes do not have, and statistics to compare models.
 
-The modules take COCO-style dicts, label maps or counts. Those for boxes require pycocotools, which mmdet installs.
+The functions take COCO-style dicts, label maps or counts. Those for boxes require pycocotools, which mmdet installs.
 :class:`SmallIoUMetric` is for configs of mmsegmentation.
 """
 from ..registry import METRICS

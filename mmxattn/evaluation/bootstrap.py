@@ -1,7 +1,7 @@
 """Paired bootstrap over images (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13).
 
-Images are resampled with replacement, and both models are evaluated on the same resample. The interval holds the middle
-95% of the differences. It covers the choice of test images, not the randomness of training.
+Images are resampled with replacement, and both models are evaluated on the same resample. The interval contains the
+middle 95% of the differences. It accounts for the choice of test images, but not for the randomness of training.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ def paired_bootstrap(
     """Compute intervals for the differences between two models.
 
     Args:
-        first: Function from weights of shape (R, I), the number of times each of R resamples has each of I images, to
-            metrics of shape (R,) by name, with NaN where a metric is undefined.
+        first: Function that maps weights of shape (R, I), the number of times that each of R resamples contains each of
+            I images, to metrics of shape (R,) by name, with NaN where a metric is undefined.
         second: The same for the other model, with the same images in the same order.
         num_images: Number of images.
         resamples: Number of resamples.

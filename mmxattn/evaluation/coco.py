@@ -165,12 +165,12 @@ def _iou_index(evaluation: COCOeval, iou: float) -> int:
 
 
 def _curve(evaluation: COCOeval, name: str) -> np.ndarray:
-    """Return the values that a metric is the mean of: (IoUs, recalls, classes), or (IoUs, classes) for recall."""
+    """Return the values whose mean is the metric: (IoUs, recalls, classes), or (IoUs, classes) for recall."""
     kind, iou, size = METRICS[name]
     values = evaluation.eval[kind][..., evaluation.params.areaRngLbl.index(size), 0]
     return values if iou is None else values[[_iou_index(evaluation, iou)]]
 
 
 def _mean(values: np.ndarray) -> float | None:
-    known = values[values > -1]  # pycocotools has -1 where there are no objects
+    known = values[values > -1]  # pycocotools returns -1 where there are no objects
     return float(known.mean()) if known.size else None

@@ -1,6 +1,6 @@
 """Error types of detectors (TIDE, Bolya et al., ECCV 2020, Sections 2.2 and 2.3).
 
-A wrong detection has the first type that applies:
+A wrong detection is assigned the first type that applies:
 
 - localization: the IoU with an object of its class is between the background and the foreground threshold;
 - classification: the IoU with an object of another class reaches the foreground threshold;
@@ -38,12 +38,12 @@ class _Detections:
 def detection_errors(
     ground_truth: dict, results: Sequence[dict], foreground: float = 0.5, background: float = 0.1
 ) -> dict[str, dict]:
-    """Count the errors of each type, and the AP that each type costs.
+    """Count the errors of each type, and compute the AP that is lost to each type.
 
-    Up to 100 detections per image and class count, whatever their score; those in crowds do not. The cost of a type is
-    the gain in AP when its errors are fixed: for classification and localization errors, the best detection of each
-    object that was not found becomes correct; other detections of the type are removed; missed objects are removed
-    from the ground truth. A class without any other objects keeps an AP of 0.
+    Up to 100 detections per image and class are counted, regardless of their score; those in crowds are ignored. The
+    AP lost to a type is the gain in AP when its errors are fixed: for classification and localization errors, the best
+    detection of each object that was not found becomes correct; other detections of the type are removed; missed
+    objects are removed from the ground truth. A class whose objects are all missed keeps an AP of 0.
 
     Args:
         ground_truth: COCO-style ground truth, see :mod:`mmxattn.evaluation.coco`.
@@ -92,7 +92,7 @@ def _collect(evaluation: COCOeval) -> tuple[_Detections, set[int]]:
 def _classify(
     evaluation: COCOeval, wrong: set[int], foreground: float, background: float
 ) -> dict[str, dict[int, int | None]]:
-    """Map, for each error type, detection ids to the id of their target object, or None if there is none."""
+    """Map detection ids to the id of their target object, or None if there is none, for each error type."""
     errors: dict[str, dict[int, int | None]] = {kind: {} for kind in DETECTION_ERRORS}
     for image in evaluation.params.imgIds:
         detections = [ann for ann in evaluation.cocoDt.imgToAnns[image] if ann['id'] in wrong]

@@ -30,7 +30,7 @@ class GroundTruth:
         else:
             self._init_from_file(annotations, infos, list(dataset.cat_ids))
         if len(self._image_ids) != len(infos):
-            raise ValueError(f'img_id must differ for each image, got {len(self._image_ids)} ids for {len(infos)} '
+            raise ValueError(f'img_id of each image must be unique, got {len(self._image_ids)} ids for {len(infos)} '
                              f'images: evaluate on a dataset without repeated images.')
         for index, annotation in enumerate(self.coco['annotations'], 1):
             annotation['id'] = index
@@ -55,7 +55,7 @@ class GroundTruth:
         } for (left, top, right, bottom), score, label in zip(boxes.tolist(), scores.tolist(), labels.tolist())]
 
     def _init_from_file(self, content: dict, infos: Sequence[dict], category_ids: list[int]) -> None:
-        """Take the annotations from the file, as the dataset drops boxes that COCO's evaluation keeps."""
+        """Take the annotations from the file, because the dataset drops boxes that COCO's evaluation keeps."""
         image_ids = {info['img_id'] for info in infos}
         self.category_ids = category_ids
         self._image_ids = {img_id: img_id for img_id in image_ids}
@@ -94,5 +94,5 @@ def _load_annotation_file(dataset: BaseDataset) -> dict | None:
     if not hasattr(dataset, 'cat_ids') or path.suffix != '.json' or not path.is_file():
         return None
     content = json.loads(path.read_text())
-    has_boxes = all('bbox' in annotation for annotation in content['annotations'])  # not so in a panoptic file
+    has_boxes = all('bbox' in annotation for annotation in content['annotations'])  # False for panoptic files
     return content if has_boxes else None

@@ -50,7 +50,8 @@ class ResampledMetrics:
         """Compute the metrics of each resample.
 
         Args:
-            weights: Number of times each of R resamples has each of I images, sorted by id; int of shape (R, I).
+            weights: Number of times that each of R resamples contains each of I images, which are sorted by id; int of
+                shape (R, I).
 
         Returns:
             Metrics from 0 to 1 of shape (R,) by name; NaN where a resample has no object of the size.
@@ -69,7 +70,7 @@ def precision_and_recall(matches: Matches, weights: np.ndarray, recalls: np.ndar
 
     Args:
         matches: Matches of the class.
-        weights: Number of times each resample has each image; int of shape (R, I).
+        weights: Number of times that each resample contains each image; int of shape (R, I).
         recalls: Ascending recall points over which precision is averaged.
 
     Returns:
@@ -92,7 +93,7 @@ def _average_precision(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return average precision and final recall, each of shape (R,).
 
-    Only correct detections matter: up to the next of them, precision decreases and recall is constant.
+    Only correct detections matter: between two of them, precision decreases and recall is constant.
     """
     precision = true_positives / (detections + np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # best at this or a higher recall

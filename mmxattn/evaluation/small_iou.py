@@ -1,9 +1,10 @@
 """Classes of mIoU@small (CLA, Section IV).
 
 A class is small if more than 60% of its instances in the validation set are smaller than 32x32 pixels. The paper does
-not define instances. They are counted where annotations have them; in label maps, each 8-connected component of a class
-counts as one. Then touching objects of a class are one instance, an object that is split by another one is several, and
-a background with holes has many small components, so check the list of classes before you rely on the metric.
+not define instances. If annotations contain instances, these are counted; in label maps, each 8-connected component of
+a class counts as one. In this case, touching objects of a class are one instance, an object that is split by another
+one is several instances, and a background with holes has many small components, so check the list of classes before you
+rely on the metric.
 """
 from collections.abc import Iterable, Sequence
 

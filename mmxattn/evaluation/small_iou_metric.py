@@ -18,8 +18,8 @@ class SmallIoUMetric(IoUMetric):
     Args:
         area: Instances with fewer pixels are small.
         share: A class is small if more than this share of its instances is small.
-        ann_file: COCO-style file with the instances of the evaluated dataset. Defaults to the connected components of
-            the label maps, see :mod:`mmxattn.evaluation.small_iou`.
+        ann_file: COCO-style file with the instances of the evaluated dataset. By default, the connected components of
+            the label maps are counted, see :mod:`mmxattn.evaluation.small_iou`.
         **kwargs: Arguments of IoUMetric.
 
     Raises:
@@ -28,8 +28,8 @@ class SmallIoUMetric(IoUMetric):
 
     def __init__(self, area: int = AREA, share: float = SHARE, ann_file: str | None = None, **kwargs):
         if ann_file is not None and not Path(ann_file).is_file():
-            raise ValueError(f'SmallIoUMetric: there is no ann_file {ann_file}: give an existing file, or omit it to '
-                             f'count the connected components of the label maps.')
+            raise ValueError(f'SmallIoUMetric: ann_file must be an existing file, got {ann_file}. Omit it to count the '
+                             f'connected components of the label maps.')
         super().__init__(**kwargs)
         self.area, self.share, self.ann_file = area, share, ann_file
 

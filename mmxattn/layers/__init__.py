@@ -1,4 +1,4 @@
-"""The modules of the papers in plain PyTorch, one file per paper."""
+"""Attention modules from the papers in plain PyTorch, one file per paper."""
 from .cfsam import CFSAM
 from .cla import CrossLayerAttention
 from .cla_decoder import CLADecoder

@@ -3,11 +3,13 @@
 Paper: Xie et al., "Cross-Layer Feature Self-Attention Module for Multi-Scale Object Detection".
 
 Differences from the paper:
-* The paper gives no depth, heads or inner widths. Three pre-norm blocks with four heads and an MLP of twice the width
-  match its parameter and operation counts (Table 4). Norm and activation are those of MobileViT.
-* ``tokens_per_part`` increases the number of parts with the image, so that the cost grows linearly with its pixels. The
-  two parts of the paper suit the 1,940 tokens of an SSD300.
-* ``residual`` and ``zero_init`` (not in the paper) add the input to the output and start as the identity.
+* The paper does not specify the depth, the number of heads or the hidden widths. Three pre-norm blocks with four heads
+  and an MLP of twice the width match its parameter and operation counts (Table 4). The norm and the activation are
+  those of MobileViT.
+* ``tokens_per_part`` increases the number of parts with the image size, so that the cost grows linearly with the number
+  of pixels. The two parts in the paper are suitable for the 1,940 tokens of an SSD300.
+* ``residual`` (not in the paper) adds the input to the output. ``zero_init`` (not in the paper) initializes the module
+  as the identity.
 """
 from collections.abc import Callable, Sequence
 
@@ -67,22 +69,22 @@ class TransformerBlock(nn.Module):
 
 
 class CFSAM(nn.Module):
-    """Cross-layer feature self-attention: a list of maps in, maps of the same shapes out.
+    """Cross-layer feature self-attention over a list of maps. The output maps have the same shapes.
 
     Args:
         in_channels: Channels C_i of each level.
         channels: Channels C of the tokens.
         depth: Number of Transformer blocks.
         num_heads: Attention heads, a divisor of ``channels``.
-        mlp_ratio: Hidden width of a block's MLP over ``channels``.
+        mlp_ratio: Ratio of the hidden width of a block's MLP to ``channels``.
         num_parts: Number of parts P; token n belongs to part n mod P (Sec. 3.2). If P does not divide N, the
             sequence is resampled linearly to a multiple of P, and back.
         tokens_per_part: Maximum number of tokens in a part. If given, ``num_parts`` is a minimum that grows with the
             number of tokens.
-        norm: Builds the norm after each 3x3 convolution from its number of channels; None for no norm.
-        act: Builds an activation.
-        stages: Stages to use (Table 5): 'local', only the local features (Eq. 1); 'local+global', also the Transformer
-            (Eq. 1 to 4); 'all', also the fusion of its output with its input (Eq. 1 to 5).
+        norm: Function that builds the norm after each 3x3 convolution from the number of channels; None for no norm.
+        act: Function that builds an activation.
+        stages: Stages to use (Table 5): 'local' for the local features (Eq. 1); 'local+global' to add the Transformer
+            (Eq. 1 to 4); 'all' to also add the fusion of its output with its input (Eq. 1 to 5).
         residual: Add the input to the output.
         zero_init: Start as the identity; requires ``residual=True`` and ``stages='all'``.
 
@@ -175,11 +177,11 @@ class CFSAM(nn.Module):
 def interpolate(tokens: Tensor, length: int) -> Tensor:
     """Linear interpolation along the sequence: (B, N, C) -> (B, length, C).
 
-    Unlike F.interpolate, which computes positions in float32, this is exact for sequences of 90,000 tokens, and it does
-    not have to transpose them.
+    Unlike F.interpolate, which computes positions in float32, this is exact for sequences of 90,000 tokens, and it
+    avoids a transpose.
     """
     count = tokens.shape[1]
-    if not is_traced() and count == length:  # a traced graph holds for every length
+    if not is_traced() and count == length:  # a traced graph must work for every length
         return tokens
     # (i + 0.5) * count / length - 0.5 for output token i, in units of 1 / (2 * length)
     position = (2 * torch.arange(length, device=tokens.device) + 1) * count - length

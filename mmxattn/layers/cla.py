@@ -2,20 +2,21 @@
 
 Paper: Chung et al., "Utilizing Cross Layer Attentions for Semantic Segmentation of Small Objects".
 
-For a fine map F_i and a coarse map F_j, phi cuts a map into N patches of d x d pixels.
+For a fine map F_i and a coarse map F_j, phi splits a map into N patches of d x d pixels.
 Encoder, for each channel c of F_j:
     CLA_c = phi(Conv1x1(F_i))_c phi(F_j)_c^T                              (N_i x N_j)                    (Eq. 1)
 Decoder, for each channel e of the embedding F'_j, with the weight W and bias b of a 1x1 convolution:
     O_e = (sum_c W_ec CLA_c + b_e) phi(F'_j)_e                            (N_i x d^2, a map of F_i's size)  (Eq. 2)
 
 Differences from the paper:
-* Eq. 2 and its description disagree on shapes. This is the reading whose shapes are consistent.
+* Eq. 2 and its description disagree on shapes. This implementation follows the interpretation with consistent shapes.
 * The correlation is scaled by 1/d^2 and the product by 1/N_j, as in AFMA, which CLA extends: the raw products grow with
   both. ``normalisation=False`` computes Eq. 1 and 2 as printed.
-* The paper does not say whether O_ij is added to a decoder block's output or concatenated with it: ``combination``.
+* The paper does not specify whether O_ij is added to a decoder block's output or concatenated with it. Both are
+  available as ``combination``.
 * There is no softmax, so the product is associative and the correlation does not have to be stored
   (:meth:`CrossLayerAttention.aggregate_first`).
-* Maps are zero-padded on the right and at the bottom where d does not divide them.
+* Maps whose size is not divisible by d are zero-padded on the right and at the bottom.
 * Three maps are multiplied, so the product is computed in float32 under autocast and saturates in float16.
 """
 from collections.abc import Callable, Sequence
@@ -63,10 +64,11 @@ class CrossLayerAttention(nn.Module):
         fine_channels: Channels C_i of the finer map F_i.
         coarse_channels: Channels C_j of the coarser map F_j.
         embed_channels: Channels E of the embedding F'_j and of the output.
-        patch_size: Side d of a patch in pixels, the same for both maps. The paper gives none; 1 is the cheapest.
+        patch_size: Side d of a patch in pixels, the same for both maps. The paper does not specify it; 1 is the
+            cheapest.
         zero_init: Start with an output of zero.
-        normalisation: Scale the correlation by 1/d^2 and the product by 1/N_j. Without it both are as printed, and the
-            output grows with the number of coarse pixels.
+        normalisation: Scale the correlation by 1/d^2 and the product by 1/N_j. If False, both are computed as printed
+            in the paper, and the output grows with the number of coarse pixels.
 
     Shape:
         - fine: (B, C_i, H_i, W_i)
@@ -109,14 +111,14 @@ class CrossLayerAttention(nn.Module):
         return saturate(match_memory_format(out, fine), out_dtype)
 
     def keys_and_values(self, coarse: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """phi(F_j) and phi(F'_j), with the scales of both products: (B, C_j, d*d, N_j) and (B, E, d*d, N_j)."""
+        """Return phi(F_j) and phi(F'_j), scaled for both products: (B, C_j, d*d, N_j) and (B, E, d*d, N_j)."""
         key, value = to_patches(coarse, self.patch_size), to_patches(embedding, self.patch_size)
         if not self.normalisation:
             return key, value
         return key / self.patch_size**2, value / value.shape[3]
 
     def aggregate_first(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
-        """Eq. 1 and 2 with the sum over coarse patches first, so that memory grows with N_i instead of N_i N_j.
+        """Compute Eq. 1 and 2 with the sum over coarse patches first, so that memory grows with N_i, not N_i N_j.
 
         Let A = phi(Conv1x1(F_i)), K = phi(F_j) and V = phi(F'_j), n a fine patch, m a coarse patch, and p and q pixels
         of a patch. Insert Eq. 1 into Eq. 2 and sum over m first:
@@ -143,7 +145,7 @@ class CrossLayerAttention(nn.Module):
         return from_patches(out.unflatten(1, (-1, size**2)), size, *fine.shape[2:])
 
     def aggregation_is_cheaper(self, fine_size: Sequence[int], coarse_size: Sequence[int]) -> bool:
-        """Whether :meth:`aggregate_first` takes fewer multiply-adds than the order of the paper."""
+        """Check whether :meth:`aggregate_first` takes fewer multiply-adds than the paper's order of operations."""
         if self.patch_size == 1:
             return True  # for any size, so that an exported program does not depend on it
         num_fine, num_coarse = (ceil_div(height, self.patch_size) * ceil_div(width, self.patch_size)
@@ -169,7 +171,7 @@ class CrossLayerAttention(nn.Module):
 
 def cross_layer_attention_reference(layer: CrossLayerAttention, fine: Tensor, coarse: Tensor,
                                     embedding: Tensor) -> Tensor:
-    """Eq. 1 and 2 in the order of the paper, with the correlation of every channel in memory.
+    """Compute Eq. 1 and 2 in the paper's order, with the correlation of every channel in memory.
 
     Args:
         layer: Layer whose parameters and options are used.
@@ -188,7 +190,7 @@ def cross_layer_attention_reference(layer: CrossLayerAttention, fine: Tensor, co
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear interpolation of a map to a size (H, W)."""
+    """Resize a map to ``size=(H, W)`` with bilinear interpolation."""
     return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
@@ -201,10 +203,10 @@ class ResizeConcatConv(nn.Conv2d):
     Args:
         channels: Channels E of each map and of the output.
         num_maps: Number of maps.
-        resize: Interpolates a map to a size (H, W), with weights that sum to 1.
+        resize: Function that interpolates a map to a size (H, W), with weights that sum to 1.
 
     Shape:
-        - maps: ``num_maps`` times (B, E, h, w), each of its own size
+        - maps: ``num_maps`` maps (B, E, h, w), which may differ in size
         - output: (B, E, H, W) for ``size=(H, W)``
     """
 
@@ -227,12 +229,12 @@ class CLADecoderBlock(nn.Module):
         fine_channels: Channels C_i of the finer map.
         coarse_channels: Channels C_j of the coarser map.
         embed_channels: Channels E of the embeddings and of the output.
-        has_previous: Whether the output of the previous block is concatenated too.
+        has_previous: Whether the output of the previous block is also concatenated.
         patch_size: See :class:`CrossLayerAttention`.
         normalisation: See :class:`CrossLayerAttention`.
-        combination: How the output O_ij of CLA joins that of the convolution: 'add', or 'cat' followed by another 1x1
-            convolution.
-        resize: Interpolates a map to a size (H, W).
+        combination: How to combine CLA's output O_ij with that of the convolution: 'add', or 'cat' followed by another
+            1x1 convolution.
+        resize: Function that interpolates a map to a size (H, W).
 
     Shape:
         - fine, coarse: (B, C_i, H_i, W_i), (B, C_j, H_j, W_j)

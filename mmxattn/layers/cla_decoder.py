@@ -1,7 +1,7 @@
-"""CLA's decoder: one block per pair of levels, each of which refines the output of the previous one.
+"""CLA's decoder: one block per pair of levels. Each block refines the output of the previous one.
 
 Paper: Chung et al., "Utilizing Cross Layer Attentions for Semantic Segmentation of Small Objects", Sec. III-B, Fig. 1.
-The paper uses the pairs (2, 3) and (1, 4), counted from 1, and suggests other pairs and more of them.
+The paper uses the pairs (2, 3) and (1, 4), counted from 1, and suggests trying other and additional pairs.
 """
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,11 +20,11 @@ class CLADecoder(nn.ModuleList):
         in_channels: Channels C_i of each level, from fine to coarse.
         embed_channels: Channels E of the embedding of each level and of the output.
         pairs: Levels (i, j) of each block in order, counted from 0, with i finer than j. The last pair must contain
-            level 0, whose size the output has.
+            level 0, which determines the output size.
         patch_size: See :class:`mmxattn.layers.CrossLayerAttention`.
         normalisation: See :class:`mmxattn.layers.CrossLayerAttention`.
         combination: See :class:`mmxattn.layers.cla.CLADecoderBlock`.
-        resize: Interpolates a map to a size (H, W).
+        resize: Function that interpolates a map to a size (H, W).
 
     Shape:
         - maps: (B, C_i, H_i, W_i) per level

@@ -3,13 +3,15 @@
 Paper: Lee, Lee and Kang, "Context-Guided Semantic Alignment for Feature Fusion Networks".
 
 Differences from the paper:
-* The parameter table requires a feed-forward network after the attention, of hidden width 2C with two norms and
-  residual connections, which the equations omit. ``ffn_ratio=0`` is Eq. 7 as printed.
-* Pooling windows may hang over the border, where they average the pixels inside, so that every size is accepted.
-* The depthwise pooling of Table 6 has no bias, and does not exist for windows of one pixel. The two modules of an FPN
-  then have 6,144 parameters and 2.46M multiply-adds at 640x640, as published.
-* ``attention='linear', ffn_ratio=4, modulation='direct', position_embedding=True`` is the authors' first public code.
-* The product of two maps saturates in float16.
+* The parameter table implies a feed-forward network after the attention, with hidden width 2C, two norms and residual
+  connections, which the equations omit. ``ffn_ratio=0`` is Eq. 7 as printed.
+* Pooling windows may extend past the border, where they average only the pixels inside the map, so every size is
+  accepted.
+* The depthwise pooling of Table 6 has no bias and is omitted for windows of one pixel. The pooling layers of
+  the two modules in an FPN then have 6,144 parameters and 2.46M multiply-adds at 640x640, as published.
+* ``attention='linear', ffn_ratio=4, modulation='direct', position_embedding=True`` corresponds to the authors' first
+  public code.
+* In float16, the product of two maps saturates instead of overflowing.
 * ``zero_init`` (not in the paper) scales the modulation map by a learnable vector that starts at zero.
 """
 import torch
@@ -30,13 +32,14 @@ class FINE(nn.Module):
 
     Args:
         channels: Channels C of the low map, and of the high map unless ``high_channels`` is given.
-        kernel_size: k, side of the pooling window on the high map in pixels (Eq. 4).
-        sampling_ratio: r, the pooling window on the low map is r * k pixels wide; 2 where the strides differ by 2.
+        kernel_size: Side k of the pooling window on the high map in pixels (Eq. 4).
+        sampling_ratio: Ratio r. The pooling window on the low map has side r * k; use 2 if the strides of the two maps
+            differ by a factor of 2.
         num_heads: Attention heads h, a divisor of ``channels``. By default a head has 16 channels (Table 4), and up
             to 16 channels form one head.
-        attention: 'softmax' (Eq. 6), or 'window', 'area' or 'linear' of Table 3.
-        ffn_ratio: Hidden width of the feed-forward network over C; 0 for none (Eq. 7 as printed), in which case the
-            attention has no residual connection either.
+        attention: 'softmax' (Eq. 6), or 'window', 'area' or 'linear' from Table 3.
+        ffn_ratio: Ratio of the hidden width of the feed-forward network to C; 0 for no network (Eq. 7 as printed), in
+            which case the attention has no residual connection either.
         modulation: 'residual', low * M + low (Eq. 9); 'direct', low * M; or 'none', M itself (Fig. 7).
         position_embedding: Add sine embeddings to the tokens before the projections.
         zero_init: Start as the identity; requires ``modulation='residual'``.
@@ -67,8 +70,8 @@ class FINE(nn.Module):
         check_option('FINE', ('residual', 'direct', 'none'), modulation=modulation)
         if num_heads is None:
             if channels > 16 and channels % 16:
-                raise ValueError('FINE: channels must be divisible by 16, the channels of a head, or num_heads must be '
-                                 f'given, got channels={channels}.')
+                raise ValueError('FINE: channels must be divisible by 16, the default channels of a head, got '
+                                 f'channels={channels}. Set num_heads to a divisor of channels.')
             num_heads = max(1, channels // 16)
         check_divisible('FINE', channels=channels, num_heads=num_heads)
         if position_embedding and channels % 4:
@@ -161,7 +164,7 @@ class FINE(nn.Module):
 class DepthwisePool(nn.Conv2d):
     """Learnable pooling (Table 6): a depthwise convolution with stride equal to its kernel size.
 
-    Windows that hang over the border see the last row or column repeated.
+    Past the border, windows contain copies of the last row or column.
     """
 
     def __init__(self, channels: int, size: int):
@@ -173,7 +176,7 @@ class DepthwisePool(nn.Conv2d):
 
 
 def build_pool(pooling: str, channels: int, size: int) -> nn.Module:
-    """Build a pooling layer with windows of ``size`` x ``size`` pixels, which may hang over the border."""
+    """Build a pooling layer with windows of ``size`` x ``size`` pixels, which may extend past the border."""
     if size == 1:
         return nn.Identity()
     if pooling == 'average':
@@ -184,7 +187,7 @@ def build_pool(pooling: str, channels: int, size: int) -> nn.Module:
 
 
 def sine_position_embedding(height: int, width: int, channels: int, like: Tensor) -> Tensor:
-    """Sine and cosine of the row, then of the column, at C/4 frequencies 10000^(-i / (C/4)).
+    """Compute the sine and cosine of the row, then of the column, at C/4 frequencies 10000^(-i / (C/4)).
 
     Args:
         height: Rows H.

@@ -5,13 +5,13 @@ Each function takes queries (B, h, N_low, d), keys and values (B, h, N_high, d) 
 
 Choices where the paper does not specify a row of the table:
 * Window (7x7, M = 7): each low token attends to M^2 keys, as O(H_low W_low M^2) implies, so the high tokens lie on the
-  low grid (:class:`mmxattn.layers.FINE` resizes the high map before the projections). Grids that 7 does not divide are
-  padded on the right and at the bottom, and the padding is masked.
-* Area (A = 4): stripes of rows as in YOLOv12, cut at the same fractions of the height in both maps. Stripes differ by
-  one row where the height is not divisible, and maps of fewer rows have fewer stripes.
+  low grid (:class:`mmxattn.layers.FINE` resizes the high map before the projections). Grids whose sides are not
+  divisible by 7 are padded on the right and at the bottom, and the padding is masked.
+* Area (A = 4): horizontal stripes as in YOLOv12, cut at the same fractions of the height in both maps. If the height is
+  not divisible by A, stripes differ by one row. Maps with fewer than A rows have fewer stripes.
 
-The operations that FINE adds to RT-DETR at 640x640 are then, in G and in the order of the table (vanilla, window, area,
-linear, AATS), 17.96, 8.83, 9.60, 6.90, 1.17; published: 18.0, 8.9, 10.0, 7.0, 1.2.
+With these choices, FINE adds 17.96, 8.83, 9.60, 6.90 and 1.17 G operations to RT-DETR at 640x640, in the order of the
+table (vanilla, window, area, linear, AATS). The published numbers are 18.0, 8.9, 10.0, 7.0 and 1.2.
 """
 from collections.abc import Sequence
 
@@ -60,7 +60,7 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, size: Sequence[int], windo
 
 
 def to_windows(x: Tensor, size: Sequence[int], window: int) -> Tensor:
-    """(B, h, H*W, d) -> (B*n, h, M*M, d) for n windows of side M, zero-padded."""
+    """Split a map into n zero-padded windows of side M: (B, h, H*W, d) -> (B*n, h, M*M, d)."""
     height, width = size
     x = F.pad(x.unflatten(2, (height, width)), (0, 0, 0, -width % window, 0, -height % window))
     x = x.unflatten(3, (-1, window)).unflatten(2, (-1, window))  # (B, h, rows, M, columns, M, d)

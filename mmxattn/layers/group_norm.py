@@ -1,7 +1,7 @@
 """nn.GroupNorm that exports as elementary operators.
 
-ONNX has a GroupNormalization operator only since opset 21. For older opsets exporters emit InstanceNormalization on a
-reshaped map, which some runtimes compute with other statistics. Elementary operators leave no room for that.
+ONNX has a GroupNormalization operator only since opset 21. For older opsets, exporters emit InstanceNormalization on a
+reshaped map, for which some runtimes compute different statistics. Elementary operators avoid this problem.
 """
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,11 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         if is_traced():
             return self.forward_elementary(x)
-        # Flat, because PyTorch's CPU backward crashes on a channels_last input that needs no gradient.
+        # Flatten, because PyTorch's CPU backward crashes on a channels_last input that does not require a gradient.
         return super().forward(x.flatten(2)).view(x.shape)
 
     def forward_elementary(self, x: Tensor) -> Tensor:
-        """Compute the norm from means and squares, in float32 or better."""
+        """Compute the norm from means and squares, in float32 or higher precision."""
         groups = x.unflatten(1, (self.num_groups, -1)).flatten(2)  # (B, G, C/G * N)
         groups = groups.to(torch.promote_types(x.dtype, torch.float32))
         groups = groups - groups.mean(2, keepdim=True)

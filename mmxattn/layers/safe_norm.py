@@ -1,4 +1,4 @@
-"""Batch norm of a single value per channel, such as the 1x1 map of one image in the last level of SSD300."""
+"""Batch norm that accepts a single value per channel, such as the 1x1 map of one image in SSD300's last level."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ __all__ = ['normalize']
 
 
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:
-    """Apply ``norm``; batch norm uses its running statistics where the batch has one value per channel.
+    """Apply ``norm``; batch norm uses its running statistics if the batch has one value per channel.
 
-    PyTorch's batch norm raises an error in training because one value has no variance.
+    PyTorch's batch norm raises an error in this case in training mode, because one value has no variance.
 
     Args:
         norm: Any norm, or nn.Identity.
@@ -24,8 +24,8 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def needs_values(norm: nn.Module) -> bool:
-    """Whether ``norm`` raises an error for one value per channel in training."""
-    if isinstance(norm, nn.SyncBatchNorm):  # with several processes it has the values of all of them
+    """Check whether ``norm`` raises an error for one value per channel in training."""
+    if isinstance(norm, nn.SyncBatchNorm):  # which collects the values of all processes
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         return not distributed or torch.distributed.get_world_size() == 1
     return isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))

@@ -3,7 +3,7 @@
 Paper: Si et al., "SCSA: Exploring the Synergistic Effects Between Spatial and Channel Attention", arXiv:2407.05128.
 
 Differences from the paper:
-* ``zero_init`` (not in the paper) doubles the gates, so that each of them starts at exactly 1.
+* ``zero_init`` (not in the paper) doubles the gates, so that each gate starts at exactly 1.
 * The ablations of Table 1 are constructor arguments.
 """
 from collections.abc import Sequence
@@ -29,18 +29,18 @@ FUSED_TYPES = (nn.Conv1d, nn.Conv2d, GroupNorm)
 class SCSA(nn.Module):
     """Spatial and channel synergistic attention.
 
-    A spatial part, SMSA, gates each row and each column of a feature map by 1-D convolutions of several lengths over
-    the row and column means. A channel part, PCSA, then gates each channel by self-attention between channels.
+    A spatial part, SMSA, gates each row and each column of a feature map with 1-D convolutions of several lengths over
+    the row and column means. A channel part, PCSA, then gates each channel with self-attention between channels.
 
-    Parameters have the names of the authors' release, so their checkpoints load. With the default arguments there are
-    16 parameters per channel.
+    Parameters have the same names as in the authors' release, so its checkpoints can be loaded. With the default
+    arguments, there are 16 parameters per channel.
 
     Args:
         channels: Channels C of the map, divisible by the number of kernels.
-        kernel_sizes: Odd length of the 1-D convolution of each channel group.
+        kernel_sizes: Lengths of the 1-D convolutions, one odd number per channel group.
         window_size: Side in pixels of the average-pooling window before the channel attention, clipped to the map;
             pixels beyond the last whole window are not pooled. None pools the whole map (no progressive compression).
-        zero_init: Start as the identity: gates are 2 * sigmoid, and the last affine before each gate is zero.
+        zero_init: Start as the identity: gates are 2 * sigmoid, and the last affine layer before each gate is zero.
         spatial: Use the spatial part, SMSA.
         channel: Use the channel part, PCSA.
         channel_first: Apply PCSA before SMSA.
@@ -48,8 +48,8 @@ class SCSA(nn.Module):
         norm: Norm of the row and column sequences: 'GN' of each channel group (Eq. 5 and 6), 'BN', 'LN' over the
             channels of each position, or None. PCSA always has a group norm.
         norm_first: Normalize before the convolutions instead of after them.
-        num_heads: Heads of the channel attention. Channels are dealt to heads in turn, as by a channel shuffle, so
-            each head sees all channel groups.
+        num_heads: Heads of the channel attention. Channels are assigned to heads in turn, as in a channel shuffle, so
+            each head contains channels of all groups.
         scale: Scale the attention by the square root of the number of 'channels' of a head (Eq. 11) or of 'pixels' of
             the pooled map.
 
@@ -83,7 +83,7 @@ class SCSA(nn.Module):
             raise ValueError('SCSA: spatial or channel must be True, and both for channel_first=True, got '
                              f'spatial={spatial}, channel={channel}, channel_first={channel_first}.')
         if norm_first and norm is None:
-            raise ValueError("SCSA: norm_first=True needs a norm such as 'GN', got norm=None.")
+            raise ValueError("SCSA: norm_first=True requires a norm such as 'GN', got norm=None.")
         check_option('SCSA', NORMS, norm=norm)
         check_option('SCSA', SCALES, scale=scale)
         groups = len(kernel_sizes)
@@ -150,9 +150,9 @@ class SCSA(nn.Module):
         return self.forward_reference(x)
 
     def forward_reference(self, x: Tensor) -> Tensor:  # (B, C, H, W)
-        """Compute the layer from the paper's equations, in PyTorch operators.
+        """Compute the layer from the paper's equations with PyTorch operators.
 
-        This form runs wherever the fused operator is not supported. Tests and benchmarks compare the operator with it.
+        Used wherever the fused operator is not supported. Tests and benchmarks compare the fused operator with it.
         """
         if self.channel_first:
             return self.smsa(self.pcsa(x))
@@ -208,7 +208,7 @@ class SCSA(nn.Module):
 
 
 def axis_mean(x: Tensor, dim: int) -> Tensor:
-    """Average over ``dim`` in float32 or better, because sums in float16 overflow."""
+    """Average over ``dim`` in float32 or higher precision, because sums in float16 overflow."""
     return x.mean(dim, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
 
 

@@ -1,1 +1,1 @@
-"""Fast implementations of operations: tensors in, tensors out."""
+"""Fast implementations of operators, as functions that take and return tensors."""

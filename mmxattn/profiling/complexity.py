@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds (MACs) of a model, attention included.
+"""Parameters and multiply-adds (MACs) of a model, including attention.
 
 The counters of mmengine and fvcore have no formula for ``scaled_dot_product_attention``. PyTorch's counter has one for
 each GPU kernel, and the CPU kernel is added here. Convolutions, linear layers, matrix products and attention are

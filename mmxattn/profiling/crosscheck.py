@@ -1,7 +1,7 @@
 """Cross-check of MAC counts with mmengine's counter, which traces the model instead of observing a run.
 
-The two counters share nothing but the model. mmengine's has no formula for fused attention, so one is added here.
-Operators other than multiply-adds, such as normalization and interpolation, are excluded from its total.
+The two counters are independent of each other. mmengine's counter lacks a formula for fused attention, which is
+added here. Operators other than multiply-adds, such as normalization and interpolation, are excluded from its total.
 """
 
 import math
@@ -26,7 +26,7 @@ class Crosscheck:
     Attributes:
         macs: Multiply-adds, or None if the model could not be traced.
         disagreements: Innermost modules with different counts, each as [dotted name, first count, second count].
-        failure: Why the model could not be traced, otherwise None.
+        failure: Reason why the model could not be traced, or None.
     """
 
     macs: int | None
@@ -39,7 +39,7 @@ def crosscheck_macs(model: nn.Module, function: Callable[[], object], expected: 
 
     Args:
         model: Model to count.
-        function: Runs the model and returns everything that depends on its input, since tracing drops the rest.
+        function: Function that runs the model and returns everything that depends on its input. Tracing drops the rest.
         expected: Multiply-adds from the first counter by dotted module name, '' for the whole model.
 
     Returns:
@@ -55,7 +55,7 @@ def crosscheck_macs(model: nn.Module, function: Callable[[], object], expected: 
 
 
 class _Traceable(nn.Module):
-    """Wrap the model into a forward that takes and returns tensors only, which tracing requires."""
+    """Wrap the model in a module whose forward takes and returns only tensors, as tracing requires."""
 
     def __init__(self, model, function):
         super().__init__()
@@ -78,7 +78,7 @@ def _traced_macs(model, function):
 
 
 def _attention_macs(inputs, outputs):
-    """Q (..., L, D), K (..., S, D), V (..., S, E): L * S * (D + E) for each leading index."""
+    """Count L * S * (D + E) per leading index, for Q (..., L, D), K (..., S, D) and V (..., S, E)."""
     query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
     return Counter(attention=math.prod(query[:-2]) * query[-2] * key[-2] * (query[-1] + value[-1]))
 

@@ -44,7 +44,7 @@ def clock_mhz() -> int | None:
 
 
 def _cpu_info(key):
-    """Values of a key in /proc/cpuinfo, one per core. Empty outside of Linux."""
+    """Return the values of a key in /proc/cpuinfo, one per core. Empty on systems other than Linux."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:

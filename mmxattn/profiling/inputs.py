@@ -1,4 +1,4 @@
-"""Inputs for timing: batches of a recipe's data set, or synthetic ones if the data set is not available."""
+"""Inputs for timing: batches of a recipe's dataset, or synthetic ones if the dataset is not available."""
 
 import io
 import itertools
@@ -16,8 +16,8 @@ def real_batches(loader: dict, number: int, seed: int = 0) -> list[dict]:
 
     Args:
         loader: Data loader config of a recipe.
-        number: Number of batches. There are fewer if the data set is smaller.
-        seed: Seed of the order and the augmentation.
+        number: Maximum number of batches. A small dataset yields fewer.
+        seed: Seed for the order and the augmentation of the images.
 
     Returns:
         Batches with ``inputs`` and ``data_samples``.
@@ -33,9 +33,9 @@ def test_batches(cfg: Config, batch_size: int, number: int) -> list[dict]:
     """Load batches of a recipe's validation set, or of its test set if there is no validation set.
 
     Args:
-        cfg: Recipe.
+        cfg: Config of the recipe.
         batch_size: Number of images per batch.
-        number: Number of batches. There are fewer if the data set is smaller.
+        number: Maximum number of batches. A small dataset yields fewer.
 
     Returns:
         Batches with ``inputs`` and ``data_samples``.

@@ -10,15 +10,15 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_memory(function: Callable[[], object], device: str | torch.device) -> int:
-    """Measure how far one call raises the memory in use by PyTorch's allocator.
+    """Measure by how much one call raises the memory in use by PyTorch's allocator.
 
     On a CPU this covers tensors only. Memory that a library allocates internally, such as oneDNN's scratch space, is
     not included, so the result does not depend on the rest of the process. Results that ``function`` keeps alive are
     included.
 
     Args:
-        function: Called once.
-        device: Device that it computes on.
+        function: Function to call once.
+        device: Device on which it runs.
 
     Returns:
         Bytes above the level before the call, 0 or more.
@@ -47,7 +47,7 @@ def _peak_on_cpu(function):
 
 @contextlib.contextmanager
 def _silence_stderr():
-    """Redirect file descriptor 2: the profiler logs from C++, among others each block allocated before it started."""
+    """Redirect file descriptor 2: the profiler logs from C++, for example each block allocated before it started."""
     saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)
     try:

@@ -1,4 +1,4 @@
-"""Record the operators that a model calls, PyTorch's and mmcv's, to list those that a counter does not cover."""
+"""Record the operators of PyTorch and mmcv that a model calls, to list those that a counter does not cover."""
 
 import contextlib
 import functools
@@ -27,9 +27,8 @@ class Operator:
     Attributes:
         name: ``aten.native_batch_norm``, or ``mmcv.roi_align_forward`` for a compiled operator of mmcv.
         calls: Number of calls.
-        elements: Total number of elements in the returned tensors. For operators that return nothing and write into
-            an argument, as mmcv's do, the elements of the largest argument. There may be several operations per
-            element.
+        elements: Total number of elements in the returned tensors, or in the largest argument if an operator writes
+            into an argument and returns nothing, as those of mmcv do. There may be several operations per element.
     """
 
     name: str
@@ -89,7 +88,7 @@ class OperatorRecorder(TorchDispatchMode):
 
 
 def _mmcv_functions():
-    """mmcv's compiled operators bypass PyTorch's dispatcher, so they are patched instead."""
+    """Find mmcv's compiled operators, which are patched because they bypass PyTorch's dispatcher."""
     try:
         extension = import_module('mmcv._ext')
     except ImportError:  # mmcv-lite

@@ -1,7 +1,7 @@
 """Interleaved timing of models and layers.
 
-The speed of a machine drifts by more than most models differ. Functions are therefore timed in turns (A B A B ...) and
-compared by the ratio within each turn, which cancels drift that is slower than a turn.
+The drift in the speed of a machine exceeds the difference between most models. Functions are therefore timed in turns
+(A B A B ...) and compared by the ratio within each turn, which cancels drift that is slower than a turn.
 """
 
 import copy
@@ -80,7 +80,7 @@ def interleave(functions: Sequence[Callable[[], object]],
     Args:
         functions: Functions to time.
         turns: Number of measured turns.
-        warmup: Number of turns before them that are discarded.
+        warmup: Number of discarded turns before the measured ones.
         budget: Seconds after which no further turn starts. None for no limit.
         timer: Calls a function and returns the seconds it took. Default: :func:`wall_clock`.
         min_turns: Number of turns to measure even if the budget is exhausted.

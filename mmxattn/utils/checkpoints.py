@@ -24,8 +24,8 @@ def read_checkpoint(path: str | Path, weights_only: bool = True, mmap: bool = Fa
 
     Args:
         path: Checkpoint file.
-        weights_only: Refuse files that would run code. Before PyTorch 2.6, checkpoints of mmengine's training can only
-            be read without it.
+        weights_only: Reject files that would run code. Before PyTorch 2.6, checkpoints of mmengine's training can only
+            be read with ``weights_only=False``.
         mmap: Map the tensors into memory instead of reading them.
 
     Raises:
@@ -60,9 +60,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_model(cfg: Config, checkpoint: str | Path) -> nn.Module:
-    """Build the model of a config with all its weights from a checkpoint.
+    """Build the model of a config and load all its weights from a checkpoint.
 
-    Weights that the model has no place for are ignored with a warning.
+    Weights that do not belong to the model are ignored with a warning.
 
     Args:
         cfg: Config of the model.
@@ -77,7 +77,7 @@ def load_model(cfg: Config, checkpoint: str | Path) -> nn.Module:
     """
     weights = read_weights(checkpoint)
     if not weights:
-        raise ValueError(f'The checkpoint {checkpoint} holds no weights: give one that training wrote.')
+        raise ValueError(f'The checkpoint {checkpoint} contains no weights: give a checkpoint of a training run.')
     model = build_model(cfg)
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     mismatched = {key for key, value in weights.items() if key in shapes and value.shape != shapes[key]}
@@ -97,10 +97,10 @@ def load_model(cfg: Config, checkpoint: str | Path) -> nn.Module:
 
 
 def unreadable_error(path: str | Path, error: Exception) -> ValueError:
-    """Return the error for a checkpoint that torch cannot read. (Torch's message suggests disabling its protection.)"""
+    """Return the error for a checkpoint that PyTorch cannot read. PyTorch's message suggests ``weights_only=False``."""
     reason = ('it is not a file of tensors, or it would run code when loaded'
               if isinstance(error, pickle.UnpicklingError) else 'it is truncated or damaged')
-    return ValueError(f'The checkpoint {path} cannot be read: {reason}. Give one that training wrote.')
+    return ValueError(f'The checkpoint {path} cannot be read: {reason}. Give a checkpoint of a training run.')
 
 
 def unreachable_error(url: str, error: Exception) -> ConnectionError:

@@ -1,8 +1,8 @@
 """Conversions between maps and tokens, and the memory format of maps.
 
 Maps and tokens are views of each other in channels-last order. ``x.flatten(2).transpose(1, 2)`` gives the same values,
-but the gradient of a single image then has strides that fit both memory formats. PyTorch's CPU batch norm mistakes
-them for the wrong one and silently returns wrong gradients.
+but the gradient of a single image then has strides that match both memory formats. PyTorch's CPU batch norm picks the
+wrong format and silently returns wrong gradients.
 """
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def to_map(tokens: Tensor, size: Sequence[int]) -> Tensor:
 def match_memory_format(x: Tensor, like: Tensor) -> Tensor:
     """Convert a map to channels-last memory if ``like`` is channels-last, and to contiguous memory otherwise.
 
-    A layer that returns maps in the format of its inputs saves its host a conversion in every following layer.
+    If a layer returns maps in the format of its inputs, the following layers need no conversion.
     Compilers choose memory formats themselves, so traced tensors are returned unchanged.
     """
     if is_traced():

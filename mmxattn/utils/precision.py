@@ -1,8 +1,8 @@
-"""Half precision: products of feature maps that would overflow float16.
+"""Half precision for products of feature maps that would overflow float16.
 
-A product of maps grows with a power of its input, and float16 ends at 65,504. CLA and linear
-attention compute such products in float32 under autocast, and all layers saturate the result: a single infinite pixel
-makes every weight NaN in training and the output of the next norm NaN in inference.
+A product of maps grows with a power of its input, and the largest float16 number is 65,504. CLA and linear attention
+compute such products in float32 under autocast, and all layers saturate the result: a single infinite pixel would make
+every weight NaN in training and the output of the next norm NaN in inference.
 """
 from contextlib import AbstractContextManager, nullcontext
 
@@ -15,7 +15,7 @@ __all__ = ['map_dtype', 'saturate', 'without_autocast']
 
 
 def map_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype of a convolution of ``x``: that of autocast where it is enabled."""
+    """Return the output dtype of a convolution of ``x``: the dtype of autocast if it is enabled, else that of ``x``."""
     return autocast_dtype(x.device.type) or x.dtype
 
 

@@ -12,7 +12,7 @@ OLDEST_TORCH = (2, 1)
 
 
 def installed(*toolboxes: str) -> bool:
-    """Whether all packages with these import names ('mmengine', 'mmcv', 'mmdet', 'mmseg') are installed."""
+    """Check whether all packages with these import names ('mmengine', 'mmcv', 'mmdet', 'mmseg') are installed."""
     return all(find_spec(toolbox) for toolbox in toolboxes)
 
 

@@ -1,4 +1,4 @@
-"""Replacements for what PyTorch 2.1, the oldest supported version, lacks."""
+"""Replacements for features that PyTorch 2.1, the oldest supported version, does not have."""
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ if hasattr(torch.compiler, 'is_compiling'):
 else:  # torch < 2.3
     from torch._dynamo import is_compiling
 
-is_exporting = getattr(torch.compiler, 'is_exporting', is_compiling)  # torch < 2.7 has none
+is_exporting = getattr(torch.compiler, 'is_exporting', is_compiling)  # torch >= 2.7
 
 if hasattr(torch, 'get_autocast_dtype'):
 
@@ -44,4 +44,4 @@ class PlainRMSNorm(nn.Module):
         return (wide * scale * self.weight).to(x.dtype)
 
 
-RMSNorm = getattr(nn, 'RMSNorm', PlainRMSNorm)  # torch < 2.4 has none
+RMSNorm = getattr(nn, 'RMSNorm', PlainRMSNorm)  # torch >= 2.4

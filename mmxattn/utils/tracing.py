@@ -1,4 +1,4 @@
-"""Detect tracing and compilation, and compute sizes that survive an export."""
+"""Detect tracing and compilation, and compute sizes that can be exported."""
 import torch
 
 from .torch_compat import is_compiling
@@ -7,7 +7,7 @@ __all__ = ['ceil_div', 'is_traced']
 
 
 def is_traced() -> bool:
-    """Whether operators are recorded by torch.compile, torch.export or torch.jit.trace."""
+    """Check whether operators are recorded by torch.compile, torch.export or torch.jit.trace."""
     return is_compiling() or torch.jit.is_tracing()
 
 

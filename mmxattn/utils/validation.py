@@ -1,7 +1,7 @@
-"""Checks of constructor arguments and feature maps whose absence would cost a user time.
+"""Checks of constructor arguments and feature maps.
 
-Only shapes are read, never values: no check waits for a GPU. Under ``torch.jit.trace``, where sizes are tensors, the
-checks of feature maps do nothing.
+The checks read only shapes, never values, so they do not synchronize with the GPU. Under ``torch.jit.trace``, where
+sizes are tensors, the checks of feature maps do nothing.
 """
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def check_divisible(owner: str, **arguments: int) -> None:
 
 
 def check_map(layer: nn.Module, x: Tensor, channels: int | None = None, name: str = 'input') -> None:
-    """Check that ``x`` has shape (B, channels, H, W); any number of channels passes where ``channels`` is None."""
+    """Check that ``x`` has shape (B, channels, H, W). If ``channels`` is None, any number of channels is accepted."""
     if torch.jit.is_tracing():
         return
     if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
@@ -37,9 +37,9 @@ def check_map(layer: nn.Module, x: Tensor, channels: int | None = None, name: st
 
 
 def check_maps(layer: nn.Module, maps: Sequence[Tensor], in_channels: Sequence[int], start_level: int = 0) -> None:
-    """Check that ``maps`` is one map (B, C_i, H_i, W_i) per entry of ``in_channels``.
+    """Check that ``maps`` contains one map (B, C_i, H_i, W_i) per entry of ``in_channels``.
 
-    Channels of the levels below ``start_level``, which a neck does not use, are not checked.
+    The channels of levels below ``start_level``, which a neck does not use, are not checked.
     """
     if torch.jit.is_tracing():
         return
@@ -52,7 +52,7 @@ def check_maps(layer: nn.Module, maps: Sequence[Tensor], in_channels: Sequence[i
 
 def check_pair(layer: nn.Module, low: Tensor, high: Tensor, channels: int | None = None,
                high_channels: int | None = None) -> None:
-    """Check a low-level (finer) map and the high-level (coarser) map above it."""
+    """Check the shapes of a low-level (finer) map and the high-level (coarser) map above it."""
     if torch.jit.is_tracing():
         return
     check_map(layer, low, channels, 'low')

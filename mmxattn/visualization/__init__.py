@@ -46,7 +46,7 @@ def visualize(models: Sequence[BaseModel],
         log: Callback that receives the title of each finished section.
 
     Returns:
-        Sections. What a model does not support is listed in the ``problems`` of its section.
+        Sections. Visualizations that a model does not support are listed in the ``problems`` of their section.
 
     Raises:
         ValueError: If the numbers of models, recipes and names differ, names are not unique, or there are no images.
@@ -57,7 +57,7 @@ def visualize(models: Sequence[BaseModel],
                          f'{len(models)} models, {len(cfgs)} cfgs and the names {names}.')
     images = split_batches(batches, max(num_images, num_erf_images))
     if not images:
-        raise ValueError('batches must contain at least one image.')
+        raise ValueError('batches must contain at least one image, got none.')
     classes, palette = class_meta(cfgs[0])
     inputs = Inputs(dict(zip(names, models)), images[:num_images], images[:num_erf_images], classes, palette,
                     score_thr, iou_thr)
@@ -72,17 +72,17 @@ def visualize(models: Sequence[BaseModel],
 
 
 def class_meta(cfg: Config) -> tuple[Sequence[str] | None, Sequence | None]:
-    """Get names and RGB colors of the classes from the test data set of a recipe, without reading the data.
+    """Get names and RGB colors of the classes from the test dataset of a recipe, without reading the data.
 
     Args:
         cfg: Recipe.
 
     Returns:
-        Names and colors, each None if the data set does not define them.
+        Names and colors, each None if the dataset does not define them.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         meta = DATASETS.build(dict(test_dataset_cfg(cfg), lazy_init=True)).metainfo
-    except Exception:  # data sets may require anything; pictures then show class indices
+    except Exception:  # a dataset can raise anything; pictures then show class indices
         meta = {}
     return meta.get('classes'), meta.get('palette')

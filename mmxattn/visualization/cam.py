@@ -11,8 +11,8 @@ grad-cam expects a model with one output per image, target layers with one map e
 
 EigenCAM (Muhammad and Yeasin 2020) is the first principal component of the feature map and does not depend on a class.
 Grad-CAM (Selvaraju et al. 2017) weights each channel by its mean gradient over the map. The score of a detection
-depends on a small region, but the mean gradient applies to all others too. HiResCAM (Draelos and Carin 2020)
-multiplies each position by its own gradient, and is therefore better suited to detectors.
+depends on a small region, but its mean gradient is applied to the whole map. HiResCAM (Draelos and Carin 2020)
+multiplies each position by its own gradient and is therefore better suited to detectors.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class Cam:
     Attributes:
         method: Key of ``METHODS``.
         layer: Dotted name of the module.
-        levels: Indices of the used output maps.
+        levels: Indices of the output maps that were used.
         target: Definition of the differentiated scalar, or None for EigenCAM.
         score: Its value, or None for EigenCAM.
     """
@@ -189,7 +189,7 @@ def eigen_cam(package: ModuleType, wrapper: nn.Module, target_layers: dict[int, 
 
 
 def first_component(feature_map: np.ndarray) -> np.ndarray:
-    """Project a feature map (C, H, W) on its first principal component.
+    """Project a feature map (C, H, W) onto its first principal component.
 
     Returns:
         float64 array of shape (H, W), with the sign that makes the largest deviation from the mean positive (Chung and

@@ -14,7 +14,7 @@ MAX_DETECTIONS = 300  # of all classes together, since a mask head computes a ma
 
 
 class ModelOutputWrapper(nn.Module):
-    """Wrap a detector or segmentor into a model that maps a preprocessed image to one output per image.
+    """Wrap a detector or segmentor in a model that maps a preprocessed image to one output per image.
 
     Args:
         model: Detector or segmentor.
@@ -28,7 +28,7 @@ class ModelOutputWrapper(nn.Module):
         self.is_segmentor = hasattr(model, 'encode_decode')
 
     def forward(self, image: Tensor) -> Tensor | list[InstanceData]:
-        """(1, 3, H, W) -> logits (1, classes, H, W), or a list with the final instances of a detector."""
+        """Map an image (1, 3, H, W) to logits (1, classes, H, W), or to a list with the instances of a detector."""
         if self.is_segmentor:
             return self.model.encode_decode(image, [sample.metainfo for sample in self.samples])
         needs_scores = torch.is_grad_enabled()  # EigenCAM runs without gradients and only uses feature maps
@@ -116,7 +116,7 @@ class SegmentationTarget(Target):
 
 @contextlib.contextmanager
 def disable_score_thresholds(model: BaseModel) -> Iterator[None]:
-    """Make a detector return its best detections whatever their score."""
+    """Make a detector return its best detections regardless of their scores."""
     with contextlib.ExitStack() as stack:
         for module in model.modules():
             settings = getattr(module, 'test_cfg', None)

@@ -148,12 +148,12 @@ def _module_names(model, names, kind, find: Callable) -> list[str]:
 
 def _first_call(name, calls):
     if not calls[name]:
-        raise ValueError(f'{name} must be called when the model predicts, but it is not.')
+        raise ValueError(f'{name} must be called when the model predicts, but it is not. Use another module.')
     return calls[name][0]  # for modules shared by several levels, the finest one
 
 
 def _match_sizes(name, inputs, outputs):
-    """Level, input map and output map, where both have the same size."""
+    """Return level, input map and output map for each output with the size of an input."""
     matches = []
     for level, after in enumerate(outputs):
         candidates = inputs[level:level + 1] + inputs
@@ -162,7 +162,8 @@ def _match_sizes(name, inputs, outputs):
             matches.append((level, before, after))
     if not matches:
         raise ValueError(f'{name} must return a map with the size of one of its inputs, got '
-                         f'{[tuple(x.shape) for x in inputs]} -> {[tuple(x.shape) for x in outputs]}.')
+                         f'{[tuple(x.shape) for x in inputs]} -> {[tuple(x.shape) for x in outputs]}. Use another '
+                         f'module.')
     return matches
 
 

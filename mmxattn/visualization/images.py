@@ -1,7 +1,7 @@
 """Drawing primitives for reports.
 
-Colors are those of Okabe and Ito, which are distinguishable with color vision deficiency, and line styles repeat what
-they encode. Heatmaps use perceptually uniform color maps.
+Colors are those of Okabe and Ito, which are distinguishable with color vision deficiency. Line styles encode the same
+information as colors. Heatmaps use perceptually uniform color maps.
 """
 
 import math
@@ -58,7 +58,7 @@ def resize_for_display(pixels: np.ndarray, height: int | None = None) -> Image.I
 
 def thumbnail(values: np.ndarray, limits: tuple[float, float], colormap: str = 'viridis',
               height: int = 200) -> Image.Image:
-    """Draw a map (H, W) at a given height. Arguments as in :func:`colorize`."""
+    """Draw a map (H, W) at a given height. See :func:`colorize` for the other arguments."""
     return resize_for_display(colorize(values, limits, colormap), height)
 
 
@@ -139,7 +139,7 @@ def _dashes(start, end, dash=5, gap=4):
 
 
 def draw_label(draw: ImageDraw.ImageDraw, position: tuple[float, float], text: str, color: Color) -> None:
-    """Draw black text on a colored background, moved into the picture where necessary.
+    """Draw black text on a colored background, moved into the picture if necessary.
 
     Args:
         draw: Canvas.

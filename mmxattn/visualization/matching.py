@@ -60,7 +60,7 @@ def match_detections(sample: BaseDataElement, score_thr: float = 0.5, iou_thr: f
         raise ValueError("Batches must contain ground truth boxes. Add dict(type='LoadAnnotations', with_bbox=True) to "
                          'the test pipeline, before it packs the inputs.')
     if 'bboxes' not in sample.get('pred_instances', ()):
-        raise ValueError('The model must predict boxes to be matched with the ground truth.')
+        raise ValueError('The model must predict boxes to match with the ground truth, got none. Use a detector.')
     predicted, truth = sample.pred_instances.cpu(), sample.gt_instances.cpu()
     predicted = predicted[predicted.scores >= score_thr]
     predicted = predicted[predicted.scores.argsort(descending=True, stable=True)]

@@ -1,4 +1,4 @@
-"""Sections of the visualization: captioned pictures and statistics. A section that fails reports why."""
+"""Sections of the visualization: captioned pictures and statistics. Failures are reported in the section."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ from .ground_truth import class_of_interest, energy_inside, ground_truth_mask
 from .images import colorbar, grid, overlay, resize_for_display, thumbnail, to_rgb
 from .side_by_side import compare_detections, compare_segmentations
 
-MAX_MODULES = 4  # shown of a model with many, evenly spaced
+MAX_MODULES = 4  # shown per model, evenly spaced if it has more
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Section:
 
     Attributes:
         title: Heading.
-        caption: What is shown and how it was computed.
+        caption: Description of the pictures and how they were computed.
         pictures: Pictures.
         numbers: JSON-compatible statistics by model.
         problems: Error messages of the parts that failed.
@@ -84,7 +84,7 @@ class Inputs:
         return getattr(next(iter(self.models.values())), 'num_classes', 255)
 
     def class_name(self, label: int | None) -> str:
-        """Name of a class, or its index."""
+        """Return the name of a class, or its index as text."""
         return str(label if self.classes is None or label is None else self.classes[label])
 
 
@@ -116,7 +116,7 @@ def eigen_cams(inputs: Inputs) -> Section:
     return _cams(inputs, 'eigencam', Section(
         'EigenCAM',
         'First principal component of the feature maps of each neck (or backbone, if there is no neck). Each level is '
-        'scaled to 0..1 and averaged. Shows what the features respond to most, independent of the class.'))
+        'scaled to 0..1 and averaged. It shows where the features respond most, independent of the class.'))
 
 
 def grad_cams(inputs: Inputs) -> Section:
@@ -125,15 +125,15 @@ def grad_cams(inputs: Inputs) -> Section:
         'Grad-CAM',
         'Feature maps of each neck (or backbone, if there is no neck), weighted by the mean gradient of the score of a '
         'class: the best detections, or the logits of the pixels predicted as this class. Each level is scaled to 0..1 '
-        'and averaged. Shows the evidence for the class.'))
+        'and averaged. The map shows the evidence for the class.'))
 
 
 def hires_cams(inputs: Inputs) -> Section:
     """Draw HiResCAM of each model, for the class of interest of each image."""
     return _cams(inputs, 'hirescam', Section(
         'HiResCAM',
-        'Like Grad-CAM, with the gradient at each position instead of its mean over the map. Shows where the score '
-        'comes from. Prefer it for detectors, whose scores depend on small regions.'))
+        'Like Grad-CAM, with the gradient at each position instead of its mean over the map. It shows the regions that '
+        'the score depends on. Prefer it for detectors, whose scores depend on small regions.'))
 
 
 def _cams(inputs, method, section):

@@ -83,7 +83,7 @@ def compare_detections(models: Mapping[str, BaseModel],
 
 def draw_ground_truth(pixels: np.ndarray, matched: MatchedDetections, scale: np.ndarray,
                       classes: Sequence[str] | None = None) -> Image.Image:
-    """Draw the objects with their classes. Arguments as in :func:`draw_detections`."""
+    """Draw the objects with their classes. See :func:`draw_detections` for the arguments."""
     picture = resize_for_display(pixels)
     draw = ImageDraw.Draw(picture)
     for box, label in zip(matched.gt_boxes * scale, matched.gt_labels):

@@ -12,14 +12,14 @@ from benchmarks import bench_hosts
 ROOT = Path(__file__).parents[2]
 
 
-def test_invalid_arguments_are_one_sentence(monkeypatch):
+def test_invalid_arguments_give_a_message(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['bench_hosts', '--only', 'YOLO'])
     with pytest.raises(SystemExit, match="'YOLO' must be part of the name of a model"):
         bench_hosts.main()
 
 
 @pytest.mark.slow
-def test_one_model_from_the_shell(tmp_path):
+def test_command_prints_and_saves_the_results_of_one_model(tmp_path):
     file = tmp_path / 'models.json'
     arguments = ['--only', 'patch_size=8', '--turns', '2', '--json', str(file)]
     command = [sys.executable, '-m', 'benchmarks.bench_hosts', *arguments]

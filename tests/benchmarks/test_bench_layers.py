@@ -21,7 +21,7 @@ def run(monkeypatch):
     return run
 
 
-def test_one_case(run, tmp_path, capsys):
+def test_command_prints_and_saves_the_results_of_one_case(run, tmp_path, capsys):
     file = tmp_path / 'layers.json'
     run('--layers', 'SCSA', '--only', '512x7x7', '--turns', 2, '--budget', 1, '--json', file)
     output = capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_one_case(run, tmp_path, capsys):
     (('--only', 'nowhere'), "'nowhere' must be part of a title"),
     (('--json', 'missing/layers.json'), 'The folder of layers.json must exist'),
 ])
-def test_invalid_arguments_are_one_sentence(run, arguments, message):
+def test_invalid_arguments_give_a_message(run, arguments, message):
     with pytest.raises(SystemExit, match=message):
         run(*arguments)
 

@@ -46,7 +46,7 @@ def test_cla_model_shares_weights_and_has_its_patch_size():
     assert swapped.decode_head.blocks[0].cla.patch_size == 8
 
 
-def test_reference_model_computes_the_same():
+def test_reference_model_computes_the_same_output():
     case = select('224x224, 8 images')[0]
     _, (_, swapped) = build(case, 'cpu')
     swapped.eval()
@@ -61,7 +61,7 @@ def test_reference_model_computes_the_same():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Replace the models by their names and record the calls."""
+    """Replace the models with their names and record the calls."""
     calls = []
 
     def make_step(kind):
@@ -89,7 +89,7 @@ def test_models_are_timed_in_turns(calls):
     assert saved['ratio']['median'] == inference.ratio.median and saved['macs'] == [5, 5]
 
 
-def test_several_calls_per_turn(calls, monkeypatch):
+def test_time_of_several_calls_per_turn_is_divided_by_their_number(calls, monkeypatch):
     monkeypatch.setattr(model_benchmark.timing, 'timer_for', lambda device: lambda function: (function(), 12.0)[1])
     result, = bench_models([ModelCase('SCSA', 'title', ('mmdet', ''), '', training=False)], turns=2, calls=4)
     assert calls[:8] == [('inference', 'stock')] * 4 + [('inference', 'swapped')] * 4
@@ -108,7 +108,7 @@ def test_ratio_is_computed_per_turn():
     assert overhead.interval == (1.5, 1.5)
 
 
-def test_backbone_only():
+def test_backbone_only_times_the_backbone():
     class Model:
         images = None
 

@@ -9,7 +9,7 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 @pytest.fixture
 def tool(monkeypatch, tmp_path, capsys):
-    """Runs tools/NAME.py in this process and an empty folder. Returns exit code, stdout and stderr."""
+    """Return a function that runs tools/NAME.py here, in an empty folder, and returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(name, *arguments):

@@ -44,7 +44,7 @@ def test_ctrl_c_prints_how_to_resume(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('part, metric', [('fine', 'AP50'), ('cla', 'mIoU')])
-def test_short_demo(part, metric, tool, tmp_path):
+def test_short_demo_writes_a_complete_report(part, metric, tool, tmp_path):
     code, output, errors = tool('demo', '--part', part, '--work-dir', tmp_path, '--cfg-options', *SHORT)
     assert code == 0, errors
     assert 'Summary' in output and str(tmp_path / part / 'report.html') in output

@@ -1,4 +1,4 @@
-"""Wrong arguments of the command line give one message, no traceback, and write nothing."""
+"""Invalid command line arguments give a message without a traceback, and nothing is written."""
 import subprocess
 import sys
 from pathlib import Path

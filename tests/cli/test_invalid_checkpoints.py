@@ -14,7 +14,7 @@ OURS = recipes.CONFIGS / 'demo' / 'faster-rcnn_r18-w32_fine-fpn64_digits.py'
 
 
 class Bomb:
-    """Creates a folder when it is unpickled."""
+    """Object that creates a folder when unpickled."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -61,7 +61,7 @@ def test_invalid_checkpoint_is_refused(name, arguments, message, folder, tool):
     files = sorted(folder.iterdir())
     code, _, stderr = tool(*(str(argument).format(folder / name) for argument in arguments))
     assert code == 1 and message in stderr and 'Traceback' not in stderr
-    assert sorted(folder.iterdir()) == files  # nothing written, nothing exploded
+    assert sorted(folder.iterdir()) == files  # nothing was written, and no code was run
 
 
 @pytest.mark.parametrize('load_from', ['valid.pth', 'stock.pth', 'torchvision://resnet50', None])

@@ -1,4 +1,4 @@
-"""Options of tools/train.py. That it trains is tested in tests/packaging."""
+"""Options of tools/train.py. tests/packaging tests the training itself."""
 import os
 
 import pytest
@@ -11,7 +11,7 @@ from mmxattn.cli.options import base_parser, config_from_args, replace_type
 
 @pytest.fixture
 def parse(tmp_path, monkeypatch):
-    """Parses arguments into a config."""
+    """Return a function that parses arguments into a config."""
     path = tmp_path / 'some-config.py'
     path.write_text("model = dict(type='Some')\noptim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=0.1))\n"
                     "auto_scale_lr = dict(enable=False, base_batch_size=16)\nload_from = 'stock.pth'\n")
@@ -22,7 +22,7 @@ def parse(tmp_path, monkeypatch):
 
 @pytest.fixture
 def save(tmp_path):
-    """Saves a checkpoint of a training run."""
+    """Return a function that saves a checkpoint of a training run."""
     def save(name):
         torch.save(dict(meta=dict(seed=7, epoch=1, iter=2), message_hub={}), tmp_path / name)
         return str(tmp_path / name)
@@ -36,7 +36,7 @@ def test_work_dir_is_the_option_the_entry_or_the_name_of_the_config(parse):
 
 
 @pytest.mark.parametrize('spelling', ['--local_rank=1', '--local-rank=1'])
-def test_both_spellings_of_local_rank(parse, spelling):
+def test_both_spellings_of_local_rank_are_accepted(parse, spelling):
     parse(spelling, '--launcher', 'pytorch')
     assert os.environ['LOCAL_RANK'] == '1'
 

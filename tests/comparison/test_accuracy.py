@@ -196,10 +196,10 @@ def test_missing_checkpoint_is_reported(detector, tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
-def test_subset_of_images_and_classes(detector, weights, tmp_path):
+def test_only_the_images_and_classes_of_the_dataset_are_evaluated(detector, weights, tmp_path):
     """Only images that the dataset yields are evaluated, and labels are mapped to categories."""
     detector.test_dataloader.dataset.indices = [1, 4]
-    detector.test_dataloader.dataset.metainfo = dict(classes=('3', '7', '1'))  # another order than in the file
+    detector.test_dataloader.dataset.metainfo = dict(classes=('3', '7', '1'))  # not in the order of the file
     found = evaluate(detector, weights(0.5), tmp_path / 'run')
     kept = Detections.load(found.folder)
     assert found.num_images == len(kept.ground_truth['images']) == 2
@@ -210,7 +210,7 @@ def test_subset_of_images_and_classes(detector, weights, tmp_path):
     assert hits and np.mean(hits) >= 0.7  # every fifth has another class
 
 
-def test_voc_dataset(detector, weights, tmp_path, scenes):
+def test_voc_dataset_ignores_difficult_objects(detector, weights, tmp_path, scenes):
     """A dataset without a COCO file; difficult objects do not count as missed."""
     write_voc(tmp_path, digit_scenes.write(**scenes))
     detector.test_dataloader.dataset = dict(
@@ -247,7 +247,7 @@ def write_voc(folder, root):
 
 
 @pytest.mark.parametrize('task', ['detector', 'segmentor'])
-def test_paired_difference(task, request, weights, tmp_path):
+def test_paired_difference_equals_the_difference_of_metrics(task, request, weights, tmp_path):
     cfg = request.getfixturevalue(task)
     good, bad = (evaluate(cfg, weights(distortion), tmp_path / str(distortion))
                  for distortion in ((1, 6) if task == 'detector' else (0.1, 0.3)))

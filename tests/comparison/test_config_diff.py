@@ -37,7 +37,7 @@ def test_lists_of_equal_length_are_compared_by_index():
     ]
 
 
-def test_list_against_dict():
+def test_list_and_dict_are_compared_as_a_whole():
     assert diff(dict(model=dict(neck=dict(type='FPN'))), dict(model=dict(neck=[dict(type='FPN')]))) == [
         Change('model.neck', "{'type': 'FPN'}", "[{'type': 'FPN'}]")]
 

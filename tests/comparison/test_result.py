@@ -18,7 +18,7 @@ def comparison(*names):
     (['same', 'same'], ['same (1)', 'same (2)']),
     (['a_1', 'a_2', 'b_2'], ['a_1', 'a_2', 'b_2']),
 ])
-def test_short_names(names, expected):
+def test_short_names_omit_shared_words(names, expected):
     assert short_names(comparison(*names)) == expected
 
 

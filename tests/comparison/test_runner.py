@@ -130,7 +130,7 @@ def test_report_of_other_recipes_is_archived(toy_config, tmp_path):
     assert (folder / 'report.json').read_bytes() == kept
 
 
-def test_missing_evaluation_is_made_up_for(toy_config, tmp_path, steps):
+def test_missing_evaluation_is_repeated_without_training(toy_config, tmp_path, steps):
     config, folder = toy_config('toy'), tmp_path / 'run'
     training_process.run(config, folder)
     first = load_finished_training(folder)

@@ -17,7 +17,7 @@ def recipes_with_downloads():
 
 
 def innermost(dataset):
-    """Unwrap a dataset; of concatenated datasets take the first, which is built first."""
+    """Unwrap a dataset. Of concatenated datasets, return the first, since it is built first."""
     while inner := dataset.get('dataset') or dataset.get('datasets'):
         dataset = inner if isinstance(inner, dict) else inner[0]
     return dataset

@@ -1,4 +1,4 @@
-"""The parameter counts in the READMEs, which list parameters or the difference to the stock recipe."""
+"""The parameter counts in the READMEs, which list parameters or the difference from the stock recipe."""
 import re
 
 import pytest

@@ -1,7 +1,7 @@
 """The commands of docs/clusters.md, run as far as possible on a machine without GPUs.
 
 GPUs and machines are replaced by two processes, Slurm's programs by stand-ins on the PATH, and the config by a small
-one. All ways of training must give the weights of one process.
+one. Every way of training must give the same weights as one process.
 """
 import json
 import os
@@ -45,7 +45,7 @@ if [ "$1" = show ]; then echo localhost; else echo "$@" >> requeued; fi
 
 @pytest.fixture
 def shell(tmp_path):
-    """Runs a command in an empty folder with the stand-ins. Returns its exit code and output."""
+    """Return a function that runs a command in an empty folder with the stand-ins; it returns exit code and output."""
     (tmp_path / 'bin').mkdir()
 
     def run(command, tasks=2, **environment):
@@ -76,7 +76,7 @@ def config(tmp_path) -> Path:
 
 @pytest.fixture
 def adapt(config, tmp_path):
-    """Replaces what a CPU cannot do in a command: its config, GPUs and machines."""
+    """Return a function that adapts the config, GPUs and machines of a command to this machine."""
     def adapt(command, port=29500):
         for name, value in {'configs/fine/faster-rcnn_r50_fine-fpn_1x_coco.py': str(config),
                             'faster-rcnn_r50_fine-fpn_1x_coco.py': str(config),

@@ -44,7 +44,7 @@ def row_of(paper, table, name):
 
 
 def matches(value, published):
-    """Whether a value equals the published one after rounding."""
+    """Return whether a value equals the published one after rounding."""
     return make.round_like(value, published) == published
 
 
@@ -181,7 +181,7 @@ def test_multiply_adds_of_depthwise_pooling():
 
 @SLOW
 @pytest.mark.parametrize('name', ['Semantic FPN', 'Semantic FPN + FINE'])
-def test_semantic_fpn(name):
+def test_operations_of_semantic_fpn_match_the_paper(name):
     """Count at half the height and width, which is a quarter of all operations."""
     row = row_of('fine', 'Table 7, semantic segmentation', name)
     gmacs = 4 * total(build(row.config), row.size[0] // 2, row.size[1] // 2) / 1e9
@@ -191,7 +191,7 @@ def test_semantic_fpn(name):
 
 @SLOW
 @pytest.mark.parametrize('name', ['Panoptic FPN', 'Panoptic FPN + FINE'])
-def test_panoptic_fpn(name, monkeypatch):
+def test_operations_of_panoptic_fpn_match_the_paper(name, monkeypatch):
     """Count with the maximum of 1000 proposals and masks for the first 100."""
     row = row_of('fine', 'Table 7, panoptic segmentation', name)
     model = build(row.config)
@@ -210,7 +210,7 @@ UPERNETS = [row for row in table_of('scsa', 'Table 5').rows
 
 @SLOW
 @pytest.mark.parametrize('row', UPERNETS, ids=lambda row: row.row)
-def test_upernet(row):
+def test_operations_of_upernet_match_the_paper(row):
     """Extrapolate the operations, which are linear in the number of pixels, from two small images."""
     model = build(row.config, {'model.backbone.type': 'ResNet'})
     pixels = [height * width for height, width in ((128, 256), (256, 512), row.size)]
@@ -224,7 +224,7 @@ CLASSIFIERS = table_of('scsa', 'Table 2').rows
 
 @SLOW
 @pytest.mark.parametrize('row', CLASSIFIERS, ids=lambda row: row.row)
-def test_operations_of_scsa_classifiers(row):
+def test_operations_of_scsa_classifiers_match_the_paper(row):
     """FcaNet's released code multiplies elementwise, which is not counted, and does not pool to the size of the map."""
     modules = count_operations(build(row.config), image(*row.size))
     macs = sum(modules[''].values())
@@ -241,7 +241,7 @@ def test_operations_of_scsa_classifiers(row):
 
 
 @pytest.mark.parametrize('row', CLASSIFIERS, ids=lambda row: row.row)
-def test_parameters_of_scsa_classifiers(row):
+def test_parameters_of_scsa_classifiers_match_the_paper(row):
     """mmengine's tool prints three decimal places, which the paper rounds to two."""
     millions = Decimal(COUNTS.parameters(row.config)) / 10**6
     for places in ('0.001', '0.01'):

@@ -84,7 +84,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of that folder: ``last_checkpoint`` points to the original, and epoch_1 is the youngest file."""
+    """A copy of ``trained``: ``last_checkpoint`` points to the original folder, and epoch_1 is the newest file."""
     folder = tmp_path / 'run'
     shutil.copytree(trained, folder)
     for age, name in enumerate(['epoch_1', 'epoch_3', 'epoch_2']):
@@ -97,7 +97,7 @@ def test_copied_folder_uses_its_own_files(run):
     assert find_latest_checkpoint(run) == str(run / 'epoch_3.pth')
 
 
-def test_newer_and_further_checkpoint_wins_over_last_checkpoint(run):
+def test_newer_and_further_checkpoint_takes_precedence(run):
     (run / 'last_checkpoint').write_text(str(run / 'epoch_2.pth'))
     assert find_latest_checkpoint(run) == str(run / 'epoch_3.pth')
 
@@ -122,7 +122,7 @@ def test_truncated_checkpoints_are_skipped_and_reported_once(run, monkeypatch):
     monkeypatch.chdir(run.parent)
     (run / 'epoch_1.pth').unlink()
     truncate(run / 'epoch_3.pth')
-    for pointer in (str(run / 'epoch_3.pth'), ''):  # the latter: killed while mmengine wrote it
+    for pointer in (str(run / 'epoch_3.pth'), ''):  # empty: the process was killed while mmengine wrote the file
         (run / 'last_checkpoint').write_text(pointer)
         latest, warnings = scan_checkpoints('run')
         assert latest == 'run/epoch_2.pth' and len(warnings) == 1 and 'epoch_3.pth is truncated' in warnings[0]

@@ -11,7 +11,7 @@ from mmxattn.engine import find_latest_checkpoint
 
 @pytest.fixture(autouse=True)
 def sigterm_handler():
-    """A stopped run leaves its handler, since the process would have ended."""
+    """Restore the SIGTERM handler, which a stopped run leaves installed because it normally ends the process."""
     handler = signal.getsignal(signal.SIGTERM)
     yield handler
     signal.signal(signal.SIGTERM, handler)
@@ -100,7 +100,7 @@ def test_validation_missed_by_a_stop_is_run_on_resume(tmp_path, at, scores):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL."""
+    """Exception in place of SIGKILL."""
 
 
 def test_kill_during_a_second_stop_keeps_the_first(tmp_path, monkeypatch, sigterm_handler):

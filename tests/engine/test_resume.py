@@ -105,7 +105,7 @@ def test_all_processes_must_find_the_same_file(other, message, run, monkeypatch)
 
 
 class TwoMachines:
-    """Two processes of tools/train.py, each in a folder of its own."""
+    """Two processes of tools/train.py, each in a separate folder."""
 
     def __init__(self, folder):
         self.folders = [folder / 'first', folder / 'second']

@@ -1,4 +1,4 @@
-"""Random numbers of a sample depend on its position in the run and on nothing else."""
+"""Random numbers of a sample depend only on its position in the run."""
 import multiprocessing
 import os
 import random
@@ -56,7 +56,7 @@ def test_skip_applies_to_the_next_pass_only():
     assert [len(batches(skip=4, passes=passes)) for passes in (1, 2)] == [2, 8]
 
 
-def test_two_processes_draw_what_one_does():
+def test_two_processes_draw_the_same_numbers_as_one():
     whole = batches(batch_size=4)
     parts = [batches(batch_size=2, rank=rank, world_size=2) for rank in range(2)]
     assert [sorted(batch) for batch in whole] == [sorted(one + two) for one, two in zip(*parts)]
@@ -124,7 +124,7 @@ def test_epoch_restarts_if_its_number_of_batches_changes(tmp_path):
     assert [step[:3] for step in recorder.steps][:5] == [(1, 6, 0), (1, 7, 1), (1, 8, 2), (1, 9, 3), (2, 10, 0)]
 
 
-def test_loop_needs_the_batch_sampler(tmp_path):
+def test_loop_requires_the_batch_sampler(tmp_path):
     config = resumable_config(tmp_path)
     config.train_dataloader.pop('batch_sampler')
     with pytest.raises(ValueError, match="batch_sampler=dict.type='DeterministicBatchSampler'., got BatchSampler"):
@@ -153,7 +153,7 @@ def test_make_resumable_keeps_custom_loops_and_hooks():
 
 
 def test_config_of_0_1_0_trains(tmp_path):
-    """A config that 0.1.0 has dumped, with the old names of the sampler, its argument and the file backend."""
+    """A config dumped by 0.1.0, with the old names of the sampler, its argument and the file backend."""
     expected, recorder = Recorder(), Recorder()
     train(resumable_config(tmp_path / 'new', max_epochs=1), expected)
     config = resumable_config(tmp_path / 'old', max_epochs=1)
@@ -165,7 +165,7 @@ def test_config_of_0_1_0_trains(tmp_path):
 
 
 def test_workers_survive_sigterm_until_the_update(tmp_path, monkeypatch):
-    """The eight steps up to it take longer than a worker without requests would live."""
+    """The eight steps up to the update take longer than a worker survives without requests."""
     def terminate():
         for process in multiprocessing.active_children():
             os.kill(process.pid, signal.SIGTERM)

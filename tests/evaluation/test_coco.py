@@ -55,7 +55,7 @@ def test_no_objects_give_none_and_no_detections_give_zero(scene):
     assert set(metrics(scene([])[0], []).values()) == {None}
 
 
-def test_precision_curve(scene):
+def test_precision_curve_is_sampled_at_101_recalls(scene):
     boxes = [(1, 1, 50 * k, 10, 40, 40) for k in range(4)]
     truth, results = scene(boxes, [(*boxes[0], 0.9), (1, 1, 300, 300, 40, 40, 0.8), (*boxes[1], 0.7)])
     curve = precision_curve(accumulate(match_detections(truth, results)), 0.5)

@@ -18,13 +18,13 @@ def counts(truth, results):
     return {kind: error['count'] for kind, error in detection_errors(truth, results).items()}
 
 
-def test_all_types_together(scene):
+def test_each_error_type_is_counted_once(scene):
     truth, results = scene(OBJECTS, sum(EXAMPLES.values(), []), images=6)
     assert counts(truth, results) == dict.fromkeys(ERROR_TYPES, 1)
 
 
 @pytest.mark.parametrize('kind', ERROR_TYPES)
-def test_single_type(scene, kind):
+def test_single_error_counts_for_its_type_only(scene, kind):
     image = list(EXAMPLES).index(kind) + 1
     truth, results = scene(OBJECTS[image - 1:image], EXAMPLES[kind], images=6)
     assert counts(truth, results) == dict(dict.fromkeys(ERROR_TYPES, 0), **{kind: 1})
@@ -39,7 +39,7 @@ def test_single_type(scene, kind):
     ((1, 2, 100, 100, 40, 19.9, 0.5), 'both'),
     ((2, 1, 100, 100, 40, 40, 0.5), 'background'),  # image without objects
 ])
-def test_thresholds_between_types(scene, detection, kind):
+def test_thresholds_separate_the_types(scene, detection, kind):
     truth, results = scene(OBJECTS[:1], [detection], images=2)
     has_target = kind in ('localization', 'classification')
     assert counts(truth, results) == {**dict.fromkeys(ERROR_TYPES, 0), kind: 1, 'missed': int(not has_target)}

@@ -16,7 +16,7 @@ def test_undefined_rates_are_none():
     assert rates(0, 0, 3) == dict(tp=0, fp=0, fn=3, precision=None, recall=0, f1=0)
 
 
-def test_counts(scene):
+def test_detections_are_counted_by_score_class_and_overlap(scene):
     boxes = [(1, 1, 0, 0, 20, 20), (1, 2, 100, 100, 20, 20), (2, 1, 0, 0, 20, 20), (2, 1, 50, 50, 20, 20)]
     truth, results = scene(boxes, [
         (1, 1, 0, 0, 20, 20, 0.5),  # correct: a score equal to the threshold counts
@@ -77,7 +77,7 @@ def greedy(truth, results, category, threshold, score):
 
 
 def overlap(box, other, crowd=False):
-    """Compute the IoU, or for a crowd the share of the box inside of it."""
+    """Compute the IoU, or for a crowd the share of the box inside it."""
     sides = [max(0, min(box[k] + box[k + 2], other[k] + other[k + 2]) - max(box[k], other[k])) for k in (0, 1)]
     common, area = sides[0] * sides[1], box[2] * box[3]
     return common / (area if crowd else area + other[2] * other[3] - common)

@@ -12,7 +12,7 @@ def assert_metrics(values, expected):
 
 
 def resample(truth, results, weights):
-    """Copy each image as often as its weight says, for pycocotools."""
+    """Repeat each image according to its weight, for pycocotools."""
     images, annotations, copies = [], [], []
     for image, times in zip(truth['images'], weights):
         for _ in range(times):

@@ -12,7 +12,7 @@ def pairs():
     return [(np.where(rng.rand(20, 30) < 0.6, label, rng.randint(0, 4, (20, 30))) % 4, label) for label in labels]
 
 
-def test_small_example():
+def test_areas_and_metrics_of_a_small_example():
     areas = image_areas(np.array([[0, 0, 1], [1, 1, 0]]), np.array([[0, 1, 1], [1, 9, 7]]), 3, ignore_index=9)
     # class 0: one correct pixel, two false positives; class 1: two correct, one missed; 7 is not a class
     assert areas.tolist() == [[1, 2, 0], [3, 3, 0], [3, 2, 0], [1, 3, 0]]
@@ -41,7 +41,7 @@ def test_metrics_match_mmseg(pairs):
     assert np.allclose(class_metrics(areas)['IoU'], 100 * theirs['IoU'], equal_nan=True)
 
 
-def test_batched_sums(pairs):
+def test_metrics_are_computed_for_each_row_of_sums(pairs):
     areas = np.stack([image_areas(*pair, 5) for pair in pairs])
     together = segmentation_metrics(areas, small_classes=[0, 2])
     for index, own in enumerate(areas):

@@ -72,7 +72,7 @@ def flood(label_map, label):
     return sizes
 
 
-def test_count_instances():
+def test_instances_are_counted_without_crowds():
     truth = dict(categories=[dict(id=7, name='b'), dict(id=3, name='a'), dict(id=4, name='other')],
                  annotations=[dict(category_id=7, area=1023.5, iscrowd=0), dict(category_id=7, area=1024, iscrowd=0),
                               dict(category_id=7, area=5, iscrowd=1), dict(category_id=3, area=5),

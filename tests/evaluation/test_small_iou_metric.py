@@ -52,7 +52,7 @@ def test_annotation_file_replaces_components(samples, tmp_path):
     (tmp_path / 'instances.json').write_text(json.dumps(truth))
     found = evaluate(SmallIoUMetric(ann_file=str(tmp_path / 'instances.json')), samples)
     assert found['mIoU@small'] == 50
-    with pytest.raises(ValueError, match='no ann_file .*absent.json'):
+    with pytest.raises(ValueError, match='ann_file must be an existing file, got .*absent.json'):
         SmallIoUMetric(ann_file=tmp_path / 'absent.json')
 
 

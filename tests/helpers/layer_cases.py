@@ -17,7 +17,7 @@ class LayerCase:
         channels: Channels of each map.
         levels: Level of each map; maps of one level have one size.
         takes_list: Whether the layer takes its maps as one list.
-        degree: Power of its maps that the output grows with.
+        degree: Exponent with which the output grows with its maps.
     """
 
     build_layer: Callable[[], nn.Module]

@@ -1,7 +1,7 @@
 """Small instances of all components, to pin the names and shapes of the tensors in their checkpoints.
 
 ``python tests/helpers/pinned_components.py`` writes tests/data/checkpoint_keys/NAME.txt for new components. Existing
-files are never changed: checkpoints of users have these names.
+files are never changed, since users' checkpoints contain these names.
 """
 from pathlib import Path
 
@@ -24,7 +24,7 @@ HYBRID = dict(in_channels=IN, out_channels=16, encoder=ENCODER, expansion=0.5)
 
 
 class Plain3x3(nn.Conv2d):
-    """Has the parameters of mmcv's deformable convolution."""
+    """Module with the parameters of mmcv's deformable convolution."""
 
     def __init__(self, in_channels, out_channels, kernel_size, **arguments):
         super().__init__(in_channels, out_channels, kernel_size, padding=1)

@@ -49,7 +49,7 @@ def model_changes(path):
 
 
 def changes_model(path):
-    """Whether a recipe or one of its bases changes the stock model."""
+    """Return whether a recipe or one of its bases changes the stock model."""
     if not path.is_relative_to(CONFIGS) or base_of(path) is None:
         return False
     return bool(model_changes(path)) or changes_model(base_of(path))

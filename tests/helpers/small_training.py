@@ -1,4 +1,4 @@
-"""Small runs of a detector and a segmentor, with everything random that real configs have.
+"""Small runs of a detector and a segmentor, with all sources of randomness in real configs.
 
 As a script, a run to be killed: python small_training.py KIND WORK_DIR STEP SIGNAL TARGET WORKERS
 """
@@ -23,7 +23,7 @@ STEPS = 10
 
 
 class Recorder(Hook):
-    """Records step, images and loss of each step."""
+    """Hook that records the number, images and loss of each step."""
 
     def __init__(self):
         self.steps = []
@@ -73,7 +73,7 @@ def small_config(kind: str, work_dir, workers: int = 0) -> Config:
 
 
 def train(config: Config, stop_at: int | None = None, number: int = signal.SIGTERM, to: str = 'self'):
-    """Train, with a signal after step ``stop_at``. Returns the runner, its steps and its exit code."""
+    """Train, with a signal after step ``stop_at``. Return the runner, its steps and its exit code."""
     config = copy.deepcopy(config)
     config.experiment_name = f'run-{time.time_ns()}'  # mmengine keeps a message hub per name
     if stop_at:

@@ -1,4 +1,4 @@
-"""A task that mmengine trains in seconds, bright or dark images, and a config of it that can be interrupted."""
+"""Classifier of bright and dark images, which trains in seconds, and a config of it that can be interrupted."""
 
 import os
 from pathlib import Path

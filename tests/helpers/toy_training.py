@@ -1,4 +1,4 @@
-"""The smallest training run that has everything a checkpoint has, for tests of files, signals and loops."""
+"""Minimal training run with all kinds of state in a checkpoint, for tests of files, signals and loops."""
 import os
 import time
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class ToyDataset(torch.utils.data.Dataset):
 
 @METRICS.register_module(force=True)
 class ToyMetric(BaseMetric):
-    """Returns the next of ``scores`` in each evaluation."""
+    """Metric that returns the next of ``scores`` in each evaluation."""
     scores = []
 
     def process(self, data_batch, data_samples):
@@ -59,7 +59,7 @@ class ToyMetric(BaseMetric):
 
 
 class Recorder(Hook):
-    """Records epoch, step, batch index and samples of each step, and calls a function after step ``at``."""
+    """Hook that records epoch, step, batch index and samples of each step, and calls a function after step ``at``."""
     priority = 'VERY_HIGH'
 
     def __init__(self, then: Callable[[], None] | None = None, at: int | None = None):
@@ -74,7 +74,7 @@ class Recorder(Hook):
 
 @HOOKS.register_module(force=True)
 class SendSignal(Hook):
-    """Sends a signal to the process, its parent or its process group after step ``at``, on one or all ranks."""
+    """Hook that signals the process, its parent or its process group after step ``at``, on one or all ranks."""
 
     def __init__(self, at: int, signal: int, to: str = 'self', rank: int | None = None):
         self.at, self.signal, self.to, self.rank = at, signal, to, rank
@@ -86,7 +86,7 @@ class SendSignal(Hook):
             else:
                 os.kill(os.getpid() if self.to == 'self' else os.getppid(), self.signal)
         if runner.iter + 1 >= self.at and self.to != 'self':
-            time.sleep(0.1)  # let it arrive
+            time.sleep(0.1)  # give the signal time to arrive
 
 
 def plain_config(work_dir, max_epochs=3, **changes) -> Config:
@@ -130,7 +130,7 @@ def build_runner(config: Config, recorder: Hook | None = None) -> Runner:
 
 
 def train(config: Config, recorder: Hook | None = None) -> tuple[Runner, int]:
-    """Train. Returns the runner and the exit code, 143 after SIGTERM."""
+    """Train. Return the runner and the exit code, 143 after SIGTERM."""
     runner = build_runner(config, recorder)
     try:
         runner.train()
@@ -146,7 +146,7 @@ def truncate(path, share=0.5) -> None:
 
 
 def differing_keys(one: dict, other: dict) -> list[str]:
-    """The keys for which two flat dicts are not equal, bit for bit."""
+    """Return the keys whose values in two flat dicts are not equal bit for bit."""
     def equal(a, b):
         if isinstance(a, torch.Tensor):
             return torch.equal(a, b)

@@ -138,11 +138,11 @@ def test_zero_init_is_identity_and_trainable():
     (dict(zero_init=True, residual=True, stages='local+global'), "stages='local\\+global'"),
     (dict(stages='global'), "got 'global'"),
 ])
-def test_wrong_arguments(kwargs, message):
+def test_invalid_arguments_are_rejected(kwargs, message):
     with pytest.raises(ValueError, match=message):
         small_cfsam(**kwargs)
 
 
-def test_wrong_number_of_levels():
+def test_wrong_number_of_levels_is_rejected():
     with pytest.raises(ValueError, match='expected 2 maps'):
         small_cfsam()(make_maps((8, ), [(3, 3)]))

@@ -86,7 +86,7 @@ def test_single_pixel_patches_never_build_the_correlation():
 
 @pytest.mark.parametrize('aggregates_first', [True, False])
 @pytest.mark.parametrize('channels', [(1, 3, 2), (3, 2, 2)])
-def test_gradcheck(channels, aggregates_first):
+def test_gradients_match_finite_differences(channels, aggregates_first):
     layer = CrossLayerAttention(*channels, patch_size=2).double()
     layer.aggregation_is_cheaper = lambda *_: aggregates_first
     maps = [x.requires_grad_() for x in make_maps(layer, (5, 4), (3, 2), batch=1)]
@@ -126,12 +126,12 @@ def test_zero_init_is_zero_and_trainable():
     assert layer.mix.weight.grad.abs().sum() > 0
 
 
-def test_wrong_patch_size():
+def test_patch_size_below_one_is_rejected():
     with pytest.raises(ValueError, match='patch_size must be at least 1, got 0'):
         CrossLayerAttention(4, 6, 8, patch_size=0)
 
 
-def test_wrong_maps():
+def test_maps_that_do_not_fit_are_rejected():
     layer = CrossLayerAttention(4, 6, 8).double()
     fine, coarse, embedding = make_maps(layer, (6, 6), (3, 3))
     with pytest.raises(ValueError, match=r'fine must have shape \(B, 4, H, W\)'):

@@ -92,6 +92,6 @@ def test_state_dict_keys():
     (dict(pairs=()), 'must contain level 0'),
     (dict(combination='mul'), "got 'mul'"),
 ])
-def test_wrong_arguments(kwargs, message):
+def test_invalid_arguments_are_rejected(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make_decoder(**kwargs)

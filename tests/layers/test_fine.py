@@ -58,7 +58,7 @@ def test_modulation_map_has_memory_format_of_low_map(ffn_ratio, images, memory_f
     assert FINE(8, ffn_ratio=ffn_ratio).modulation_map(low, high).stride() == low.stride()
 
 
-def test_modulation_options():
+def test_modulation_option_determines_the_output():
     low, high = make_maps(16, (7, 9), (4, 5))
     layer = FINE(16).double()
     residual = layer(low, high)
@@ -103,7 +103,7 @@ def test_zero_init_is_identity_and_trainable():
                                     dict(attention='linear', position_embedding=True),
                                     dict(attention='window', pooling='max', high_channels=6),
                                     dict(attention='area', pooling='depthwise', high_channels=6)])
-def test_gradcheck(kwargs):
+def test_gradients_match_finite_differences(kwargs):
     torch.manual_seed(0)
     layer = FINE(4, **kwargs).double()
     low = torch.randn(1, 4, 8, 3, dtype=torch.double, requires_grad=True)
@@ -120,12 +120,12 @@ def test_gradcheck(kwargs):
     (dict(channels=6, num_heads=1, position_embedding=True), 'divisible by 4, got 6'),
     (dict(channels=64, modulation='direct', zero_init=True), "got 'direct'"),
 ])
-def test_wrong_arguments(kwargs, message):
+def test_invalid_arguments_are_rejected(kwargs, message):
     with pytest.raises(ValueError, match=message):
         FINE(**kwargs)
 
 
-def test_wrong_maps():
+def test_maps_that_do_not_fit_are_rejected():
     layer = FINE(16).double()
     low, high = make_maps(16, (8, 8), (4, 4))
     with pytest.raises(ValueError, match=r'\(4, 4\) and \(8, 8\)'):

@@ -16,7 +16,7 @@ def test_matches_authors_outputs_and_gradients(form, name):
     oracles.assert_agrees_with_reference(form(32), name, num_inputs=1)
 
 
-def test_gradcheck():
+def test_gradients_match_finite_differences():
     torch.manual_seed(0)
     layer = SCSA(8).double()
     x = torch.randn(1, 8, 9, 5, dtype=torch.double, requires_grad=True)

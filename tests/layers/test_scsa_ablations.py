@@ -185,13 +185,13 @@ def test_parameters_per_channel(arguments, per_channel):
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(kernel_sizes=()), r'kernel_sizes must be odd ints .*, got \(\)'),
-    (dict(kernel_sizes=(3, 5, 7, 9, 11)), 'channels=12 and groups=5'),
+    (dict(kernel_sizes=(3, 5, 7, 9, 11)), 'channels=12 and 5 kernel sizes'),
     (dict(num_heads=5), 'channels=12 and num_heads=5'),
     (dict(norm='IN'), "norm must be one of .*, got 'IN'"),
     (dict(scale='sqrt'), "scale must be one of .*, got 'sqrt'"),
     (dict(spatial=False, channel=False), 'spatial=False, channel=False'),
     (dict(spatial=False, channel_first=True), 'spatial=False, channel=True, channel_first=True'),
-    (dict(norm=None, norm_first=True), 'norm_first=True needs a norm'),
+    (dict(norm=None, norm_first=True), 'norm_first=True requires a norm'),
 ])
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -34,7 +34,7 @@ def batch_of(cfg, model, sizes):
 
 
 def check_training_and_prediction(cfg, without_gradient=()):
-    """Use odd sizes, and different ones if the toolbox pads. ``without_gradient``: suffixes of parameters to skip."""
+    """Use odd sizes, different ones if the toolbox pads. Skip parameters that end with one of ``without_gradient``."""
     if cfg.default_scope == 'mmseg':
         cfg.model.data_preprocessor.size = (97, 131)
         sizes = [(97, 131)] * 2

@@ -1,4 +1,4 @@
-"""mim with an installed wheel, outside of the checkout."""
+"""mim with an installed wheel, outside the checkout."""
 import json
 import os
 import subprocess
@@ -35,7 +35,7 @@ def site(wheel, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def mim(site, tmp_path):
-    """Runs mim in an empty folder. Returns its output."""
+    """Return a function that runs mim in an empty folder and returns the output."""
     def run(*arguments, **environment) -> str:
         process = subprocess.run([sys.executable, '-m', 'mim', *arguments], cwd=tmp_path, text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -57,7 +57,7 @@ def test_search_finds_every_published_config(mim, site):
 
 
 def test_doctor_runs_by_name(mim):
-    """From the wheel. With OneDL from the editable install, since wheels are not found."""
+    """Run the installed wheel, or the editable install with OneDL, whose mim does not find wheels."""
     output = mim('run', 'mmxattn', 'doctor', '--json', **({} if IS_OPENMIM else dict(PYTHONPATH='')))
     report = json.JSONDecoder().raw_decode(output[output.index('{'):])[0]
     assert report['healthy'] and not [check for check in report['checks'] if check['state'] == 'failed']

@@ -12,7 +12,7 @@ OPTIMIZER = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
 
 
 class ToyModel(BaseModel):
-    """Records the dtype of its features."""
+    """Model that records the dtype of its features."""
 
     def __init__(self, fails_in=None):
         super().__init__(dict(type='mmengine.ImgDataPreprocessor'))
@@ -71,7 +71,7 @@ def test_failure_in_one_model_fails_the_mode_for_all():
 
 
 @pytest.mark.slow
-def test_compiled_copy_computes_the_same():
+def test_compiled_copy_computes_the_same_output():
     model = ToyModel()
     copy = compile_model(model)
     image = torch.rand(2, 3, 8, 9)

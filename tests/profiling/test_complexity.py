@@ -1,4 +1,4 @@
-"""Counts against closed-form, published and independently measured ones."""
+"""Counts against closed-form, published and independently measured counts."""
 
 from dataclasses import asdict
 
@@ -16,7 +16,7 @@ from mmxattn.utils.config import build_model
 FASTER_RCNN = 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
-def test_convolution():
+def test_macs_of_a_convolution_match_the_formula():
     conv = nn.Conv2d(6, 8, (3, 5), stride=2, padding=(1, 2), groups=2)
     image = torch.randn(2, 6, 9, 13)
     assert count_macs(lambda: conv(image)) == 2 * 5 * 7 * 8 * (6 // 2) * 3 * 5
@@ -27,20 +27,20 @@ def test_scsa_count_does_not_depend_on_the_implementation():
     assert count_macs(lambda: layer.eval()(x)) == count_macs(lambda: layer.train()(x)) > 0
 
 
-def test_linear():
+def test_macs_of_a_linear_layer_match_the_formula():
     linear = nn.Linear(7, 11)
     assert count_macs(lambda: linear(torch.randn(2, 5, 7))) == 2 * 5 * 7 * 11
 
 
 @pytest.mark.parametrize('masked', [False, True])
-def test_fused_attention(masked):
+def test_macs_of_fused_attention_match_the_formula(masked):
     query, key, value = torch.randn(2, 4, 10, 16), torch.randn(2, 4, 20, 16), torch.randn(2, 4, 20, 16)
     mask = torch.zeros(10, 20) if masked else None
     macs = count_macs(lambda: F.scaled_dot_product_attention(query, key, value, mask))
     assert macs == 2 * 4 * (10 * 20 * 16 + 10 * 20 * 16)
 
 
-def test_multi_head_attention_in_eval_mode():
+def test_macs_of_multi_head_attention_match_the_formula_in_eval_mode():
     attention = nn.MultiheadAttention(32, 4, batch_first=True).eval()
     tokens = torch.randn(2, 10, 32)
     macs = count_macs(lambda: attention(tokens, tokens, tokens))
@@ -76,7 +76,7 @@ def test_counts_use_the_padded_size_and_keep_the_mode():
     assert model.training
 
 
-def test_segmentor():
+def test_segmentor_is_counted_at_its_input_size():
     cfg = recipes.stock('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py')
     counted = complexity(cfg)
     assert counted.shape == (512, 512)
@@ -85,7 +85,7 @@ def test_segmentor():
     assert counted.macs - complexity(cfg).macs == 50 * 256 * 128 * 128  # classifier at stride 4
 
 
-def test_submodules_and_uncounted_operators():
+def test_submodules_add_up_and_uncounted_operators_are_listed():
     counted = complexity(recipes.stock('mmdet', FASTER_RCNN), (64, 96))
     modules = counted.modules
     top = [cost for name, cost in modules.items() if '.' not in name]

@@ -39,7 +39,7 @@ def crosscheck(expected):
         return crosscheck_macs(model, lambda: model(IMAGE), expected)
 
 
-def test_equal_counts():
+def test_equal_counts_have_no_disagreements():
     assert crosscheck(EXPECTED) == Crosscheck(EXPECTED[''], [])
 
 

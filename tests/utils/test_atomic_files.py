@@ -8,7 +8,7 @@ from mmxattn.utils.atomic_files import remove_partial_files, write_atomic, write
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL."""
+    """Exception in place of SIGKILL."""
 
 
 @pytest.mark.parametrize('step', ['write', 'fsync', 'replace'])

@@ -22,7 +22,7 @@ def weights():
 
 @pytest.fixture
 def save(tmp_path):
-    """Saves a state dict as a checkpoint and returns its path."""
+    """Return a function that saves a state dict as a checkpoint and returns its path."""
     def save(weights, **others):
         torch.save(dict(state_dict=weights, **others), tmp_path / 'some.pth')
         return tmp_path / 'some.pth'
@@ -69,7 +69,7 @@ def test_unexpected_weights_alone_are_ignored_with_a_warning(weights, save, monk
 def test_missing_file_and_file_without_weights(save, tmp_path):
     with pytest.raises(ValueError, match='no checkpoint .*absent.pth: give the path of a .pth file'):
         load_model(load_config(STOCK), tmp_path / 'absent.pth')
-    with pytest.raises(ValueError, match='some.pth holds no weights'):
+    with pytest.raises(ValueError, match='some.pth contains no weights'):
         load_model(load_config(STOCK), save({}))
 
 

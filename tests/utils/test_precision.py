@@ -91,7 +91,7 @@ def test_saturated_maps_can_be_added():
     assert saturate(torch.tensor([1e9]), torch.float32).item() == 1e9
 
 
-def test_without_autocast():
+def test_without_autocast_disables_autocast():
     x = torch.ones(2, 2)
     assert map_dtype(x) == torch.float32
     with torch.autocast('cpu', dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""The replacements for what PyTorch 2.1 lacks. CONTRIBUTING.md says how to run the layers on PyTorch 2.1 itself."""
+"""Replacements for features that PyTorch 2.1 lacks. CONTRIBUTING.md describes how to test on PyTorch 2.1 itself."""
 import runpy
 
 import pytest
@@ -44,7 +44,7 @@ def test_replacements_are_used(compat_of_torch_21):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.filterwarnings('ignore:.*autocast.* is deprecated:DeprecationWarning')
-def test_autocast_dtype(compat_of_torch_21, dtype):
+def test_autocast_dtype_is_that_of_the_device(compat_of_torch_21, dtype):
     for autocast_dtype in (torch_compat.autocast_dtype, compat_of_torch_21['autocast_dtype']):
         assert autocast_dtype('cpu') is None and autocast_dtype('cuda') is None
         with torch.autocast('cpu', dtype):

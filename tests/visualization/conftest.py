@@ -65,7 +65,7 @@ class TinyHead(nn.Module):
 
 
 class TinySegmentor(TinyModel):
-    """Predicts logits by a 1x1 convolution of the last map, resized to the image."""
+    """Segmentor whose logits are a 1x1 convolution of the last map, resized to the image."""
 
     def __init__(self, backbone, channels, classes):
         super().__init__(backbone)

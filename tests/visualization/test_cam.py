@@ -136,7 +136,7 @@ def test_model_without_instances_supports_eigen_cam_only(tiny):
     assert cam(model, tiny.batch_of(tiny.random_image(9, 11)), 'eigencam')[1].max() == pytest.approx(1, abs=1e-5)
 
 
-def test_invalid_arguments(tiny):
+def test_invalid_arguments_are_rejected(tiny):
     model = tiny.Segmentor(tiny.Levels(nn.Identity()), channels=3, classes=2)
     batch = tiny.batch_of(tiny.random_image(8, 8))
     with pytest.raises(ValueError, match="method must be one of .* got 'lrp'"):
@@ -251,7 +251,7 @@ def test_scores_of_each_detector_family_are_differentiable(family, build_stock):
     assert heatmap.min() == 0 and heatmap.max() > 0.5
 
 
-def test_stock_segmentor(build_stock):
+def test_all_levels_of_a_stock_segmentor_are_used(build_stock):
     model, batch = build_stock('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py', (64, 96))
     description, heatmap = cam(model, batch, label=3)
     assert description.layer == 'backbone' and description.levels == (0, 1, 2, 3)

@@ -19,7 +19,7 @@ def ones(stride=1, kernel=3, inputs=1):
     return conv
 
 
-def test_single_convolution(tiny):
+def test_erf_of_a_convolution_is_its_kernel(tiny):
     model = tiny.Model(tiny.Levels(ones(inputs=3)))
     (stage, ), (heatmap, ) = erf(model, [tiny.batch_of(tiny.random_image(20, 30))])
     expected = np.zeros((20, 30))
@@ -103,7 +103,7 @@ def test_neck_and_decode_head_are_stages(tiny):
 
 def test_images_have_equal_weight_and_are_resized(tiny):
     class Scaled(nn.Module):
-        """Sees one pixel of dark images, and nine of bright ones with a gradient a thousand times as large."""
+        """Module that uses one pixel of dark images, and nine of bright ones with 1000 times the gradient."""
 
         def forward(self, x):
             bright = x.mean() > 100
@@ -128,7 +128,7 @@ def test_model_is_restored(tiny):
     assert not model.backbone._forward_hooks
 
 
-def test_invalid_inputs(tiny):
+def test_invalid_inputs_are_rejected(tiny):
     dead = ones(inputs=3)
     nn.init.constant_(dead.weight, -1)
     model = tiny.Model(tiny.Levels(nn.Sequential(dead, nn.ReLU())))

@@ -132,7 +132,7 @@ def test_modulation_map_is_the_factor_of_the_low_map(tiny):
     assert np.allclose(modulation, applied.detach(), atol=1e-3)
 
 
-def test_invalid_inputs(tiny):
+def test_invalid_inputs_are_rejected(tiny):
     class Flat(nn.Module):
         def forward(self, x):
             return x.mean((2, 3), keepdim=True)
@@ -177,7 +177,7 @@ def test_eval_mode_restores_each_module(tiny):
     assert [module for module in model.modules() if not module.training] == [frozen]
 
 
-def test_split_batches():
+def test_batches_are_split_into_single_images():
     batches = [dict(inputs=['a', 'b'], data_samples=[1, 2]), dict(inputs=['c'], data_samples=[3])]
     assert [(s['inputs'], s['data_samples']) for s in split_batches(batches)] == [(['a'], [1]), (['b'], [2]),
                                                                                   (['c'], [3])]

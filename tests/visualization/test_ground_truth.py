@@ -51,7 +51,7 @@ def test_labels_are_resized_to_the_image():
     assert ground_truth_mask(batch) is None
 
 
-def test_energy_inside():
+def test_energy_inside_is_the_share_of_the_mask():
     heatmap = np.array([[1., 2], [3, 4]])
     assert energy_inside(heatmap, np.array([[True, False], [False, True]])) == pytest.approx(0.5)
     assert energy_inside(np.zeros((2, 2)), np.ones((2, 2), bool)) is None

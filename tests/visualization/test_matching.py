@@ -30,7 +30,7 @@ def counts(true_positives, false_positives, false_negatives):
 A, NEAR_A, B = [0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30]  # NEAR_A overlaps A by 0.8
 
 
-def test_true_positives_false_positives_and_false_negatives():
+def test_wrong_classes_and_duplicates_are_false_positives():
     result = match_detections(sample_of([(NEAR_A, 1, 0.6), (A, 1, 0.9), (B, 0, 0.8)], [(A, 1), (B, 1)]))
     assert result.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])
     assert result.true_positive.tolist() == [True, False, False]  # wrong class; second detection of an object
@@ -38,7 +38,7 @@ def test_true_positives_false_positives_and_false_negatives():
     assert result.counts() == counts(1, 2, 1)
 
 
-def test_score_and_iou_thresholds():
+def test_thresholds_include_equal_values():
     sample = sample_of([(NEAR_A, 1, 0.6)], [(A, 1)])
     assert match_detections(sample, score_thr=0.6, iou_thr=0.8).true_positive.tolist() == [True]
     assert match_detections(sample, iou_thr=0.81).true_positive.tolist() == [False]
@@ -58,7 +58,7 @@ def test_ignored_region_without_class_applies_to_all_classes():
     assert match_detections(sample).counts() == counts(1, 0, 0)
 
 
-def test_no_detections_and_no_objects():
+def test_unmatched_objects_and_detections_are_counted():
     assert match_detections(sample_of([], [(A, 1)])).counts() == counts(0, 0, 1)
     assert match_detections(sample_of([(A, 1, 0.9)], [])).counts() == counts(0, 1, 0)
 

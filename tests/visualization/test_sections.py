@@ -29,7 +29,7 @@ def detectors():
     return models, [stock, ours], [recipes.inputs(stock, models[0], [(64, 96), (64, 96)])]
 
 
-def test_two_detectors(detectors):
+def test_two_detectors_get_all_sections(detectors):
     models, cfgs, batches = detectors
     lines = []
     sections = visualize(models, cfgs, batches, ['stock', 'fine'], num_images=1, num_erf_images=2, log=lines.append)
@@ -58,7 +58,7 @@ def test_two_detectors(detectors):
     assert by_title['Side by side'].numbers['fine'][0]['false_negatives'] > 0
 
 
-def test_two_segmentors():
+def test_two_segmentors_get_all_sections_except_modulation():
     cfg = recipes.stock('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py')
     cfg.model.decode_head.num_classes = 4
     ours = copy.deepcopy(cfg)
@@ -87,7 +87,7 @@ def test_failure_in_one_model_is_isolated(detectors):
     assert sections[-1].problems[0].startswith('all models: ')
 
 
-def test_invalid_arguments(detectors):
+def test_invalid_arguments_are_rejected(detectors):
     models, cfgs, batches = detectors
     with pytest.raises(ValueError, match=r"got 2 models, 2 cfgs and the names \['a', 'a'\]"):
         visualize(models, cfgs, batches, names=['a', 'a'])

@@ -92,7 +92,7 @@ def scene(tiny):
 
 
 def segmentor(tiny, bias):
-    """Predicts 1 where red exceeds ``bias``."""
+    """Segmentor that predicts 1 where red exceeds ``bias``."""
     model = tiny.Segmentor(tiny.Levels(nn.Identity()), channels=3, classes=2)
     nn.init.zeros_(model.decode_head.conv_seg.weight)
     model.decode_head.conv_seg.weight.data[1, 2] = 1

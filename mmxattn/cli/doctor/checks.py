@@ -1,7 +1,7 @@
-"""Checks of an installation, each of which really uses what it checks.
+"""Checks of an installation, each of which runs the component that it checks.
 
-``runner.py`` runs this file as a script in a process of its own. It imports nothing of the package but what a check is
-about, and toolboxes only inside the checks, since their import may fail or crash.
+``runner.py`` runs this file as a script in a separate process. It imports only those parts of the package that a check
+tests, and toolboxes only inside the checks, since importing them may fail or crash.
 """
 import inspect
 import json
@@ -19,7 +19,7 @@ class Skip(Exception):
 
 
 def require(*modules: str) -> list[Any]:
-    """Import modules. Raise Skip if one is not installed; errors of its import are passed on."""
+    """Import modules. Raise Skip if one is not installed; errors during its import are propagated."""
     from importlib import import_module
     from importlib.util import find_spec
     for module in modules:
@@ -159,7 +159,7 @@ def check_mim() -> str:
     for folder in (root / '.mim' / 'tools', root / 'tools'):  # wheels, editable installs
         if (folder / 'doctor.py').is_file():
             return f'finds the tools of mmxattn in {folder}'
-    raise RuntimeError(f'expects the tools of mmxattn in {root}')
+    raise RuntimeError(f'mim expects the tools of mmxattn in {root}, but they are not there')
 
 
 def check_mim_options() -> None:
@@ -189,7 +189,7 @@ def check_checkpoint_types() -> None:
 
 
 class CallOnLoad:
-    """Calls a harmless function when it is unpickled."""
+    """Object that calls a harmless function when unpickled."""
 
     def __reduce__(self) -> tuple:
         return os.path.basename, ('called',)

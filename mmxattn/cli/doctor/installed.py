@@ -91,7 +91,7 @@ class Installed:
 
 
 def read_installed() -> Installed:
-    """Read the distributions of this Python. Of duplicates, the one that is imported counts."""
+    """Read the distributions of this Python. If there are duplicates, the one that is imported counts."""
     versions = {'python': platform.python_version()}
     for distribution in metadata.distributions():
         name = distribution.metadata['Name']

@@ -51,7 +51,7 @@ def mean_cells(values: Sequence[Sequence[float]]) -> list[Cell]:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Return the mean; None without values, and a single value as it is, so that counts remain integers."""
+    """Return the mean, or None without values. A single value is returned unchanged, so that counts stay integers."""
     return statistics.fmean(values) if len(values) > 1 else next(iter(values), None)
 
 
@@ -72,8 +72,8 @@ def difference_table(comparison: Comparison) -> Table:
     names, runs = short_names(comparison), comparison.baseline.runs
     table = Table(f'Difference from {names[0]}', names[1:], note=(
         'Each run: candidate minus baseline on the same images, with the 95% interval of a paired bootstrap over '
-        'images, which covers the choice of images but not of the seed. Over seeds: mean ± standard deviation of these '
-        'differences.'))
+        'images, which accounts for the choice of images but not of the seed. Over seeds: mean ± standard deviation of '
+        'these differences.'))
     if not all(candidate.differences for candidate in comparison.candidates):
         return table
     entries = [entry for candidate in comparison.candidates for entry in candidate.differences]
@@ -111,7 +111,7 @@ def operating_point_table(comparison: Comparison) -> Table:
         return table
     score, iou = points[0][0]['score'], points[0][0]['iou']
     table.note = (f'Detections with a score of at least {score}. A true positive overlaps an object of its class with '
-                  f'an IoU of at least {iou}; of several, the one with the highest score counts. '
+                  f'an IoU of at least {iou}; if several do, only the one with the highest score counts. '
                   f'{_over_seeds_note(comparison)}')
     for key, name in OPERATING_POINT_ROWS.items():
         values = [_drop_none(point['overall'][key] for point in own) for own in points]
@@ -122,7 +122,7 @@ def operating_point_table(comparison: Comparison) -> Table:
 def error_table(comparison: Comparison) -> Table:
     """List the number of errors of each type and the AP50 that they cost; empty without detections."""
     table = Table('Error types', short_names(comparison), note=(
-        'Error types of TIDE at a foreground IoU of 0.5 and a background IoU of 0.1. AP50 lost: the increase of AP50 '
+        'Error types of TIDE at a foreground IoU of 0.5 and a background IoU of 0.1. AP50 lost: the increase in AP50 '
         f'if all errors of the type were fixed. {_over_seeds_note(comparison)}'))
     errors = [[accuracy.errors for accuracy in own] for own in accuracies_by_recipe(comparison)]
     if not errors or None in errors[0]:

@@ -10,8 +10,8 @@ SCALES = {'k': 1e3, 'M': 1e6, 'G': 1e9}
 NOTE = """\
 MACs: multiply-adds. FLOPs: two per multiply-add. Counted by torch.utils.flop_counter for one image of {height}x{width}
 pixels, from the padded image to the raw output of the heads: convolutions, linear layers, matrix products, and both
-products of attention. Two-stage detectors have the maximum number of proposals of their test settings. Operators
-without a formula are listed under "Uncounted operators"."""
+products of attention. Two-stage detectors are counted with the maximum number of proposals in their test settings.
+Operators without a formula are listed under "Uncounted operators"."""
 
 
 def complexity_table(comparison: Comparison) -> Table:
@@ -71,7 +71,7 @@ def crosscheck_note(comparison: Comparison) -> str:
 
 def uncounted_table(comparison: Comparison) -> Table:
     """List the operators without a formula; empty before counting."""
-    columns = [f'{name}: {what}' for name in short_names(comparison) for what in ('calls', 'elements (M)')]
+    columns = [f'{name}: {quantity}' for name in short_names(comparison) for quantity in ('calls', 'elements (M)')]
     table = Table('Uncounted operators', columns, note=(
         'Operators that compute something but have no formula for MACs. Elements: size of their outputs, or of the '
         'largest input for compiled operators of mmcv.'))

@@ -25,7 +25,7 @@ def write_report(comparison: Comparison, folder: Path) -> None:
 
     Args:
         comparison: Result to write; it may be incomplete.
-        folder: Folder for the report, which has the pictures that the comparison refers to.
+        folder: Folder for the report. It must contain the pictures of the comparison.
     """
     summary, tables = summary_table(comparison), tables_by_heading(comparison)
     every_table = [summary, *(table for own in tables.values() for table in own)]

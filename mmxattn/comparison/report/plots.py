@@ -16,14 +16,14 @@ from .accuracy import accuracies_by_recipe, class_values, mean, metric_format
 
 COLORS = ['#555555', '#0072b2', '#d55e00', '#009e73', '#cc79a7']  # distinguishable with color blindness
 LINE_STYLES = ['-', '--', '-.', ':']
-RC_PARAMS = {  # text stays text, and the same numbers give the same file
+RC_PARAMS = {  # keep text as text, and make the files reproducible
     'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, 'svg.fonttype': 'none',
     'svg.hashsalt': 'mmxattn',
 }
 
 
 def draw_plots(comparison: Comparison) -> list[tuple[str, str]]:
-    """Draw every plot that there are numbers for.
+    """Draw every plot for which the comparison has data.
 
     Args:
         comparison: Comparison to plot.
@@ -121,7 +121,7 @@ def training_loss(comparison: Comparison) -> Figure | None:
 
 
 def ap_lost_by_error_type(comparison: Comparison) -> Figure | None:
-    """Plot the AP50 that each type of error costs."""
+    """Plot the AP50 lost to each type of error."""
     errors = [[accuracy.errors for accuracy in own] for own in accuracies_by_recipe(comparison)]
     if not errors or None in errors[0]:
         return None
@@ -131,7 +131,7 @@ def ap_lost_by_error_type(comparison: Comparison) -> Figure | None:
 
 
 def main_metric(comparison: Comparison) -> str | None:
-    """Return AP, mIoU, or otherwise the first metric that is known for every run; None without trained weights."""
+    """Return the main metric: AP, mIoU or the first metric that all runs have; None without trained weights."""
     runs = [run for recipe in comparison.recipes for run in recipe.runs]
     if not all(recipe.runs for recipe in comparison.recipes):
         return None

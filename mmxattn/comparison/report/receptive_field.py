@@ -11,8 +11,8 @@ def receptive_field_table(comparison: Comparison) -> Table:
     names = short_names(comparison)
     table = Table('Effective receptive field: size', names, note=(
         'Sigma: standard deviation of the position of the gradient in pixels (FINE, Eq. 12), and its ratio to the '
-        'previous stage (Eq. 13). Area: part of the image, in percent, that is covered by the smallest centered square '
-        'with the given part of the gradient.'))
+        'previous stage (Eq. 13). Area: percentage of the image covered by the smallest centered square that contains '
+        'the given share of the gradient.'))
     section = next((section for section in comparison.visualization if section['title'] == SECTION), None)
     if section is None:
         return table

@@ -11,9 +11,10 @@ from ..result import Comparison, short_names
 from .table import Cell, Row, Table, ratios
 
 NOTE = """\
-Models are timed in turns in one process, after warm-up. In brackets: ratio to {baseline}, for times the median of the
-ratios of all turns with their 10th and 90th percentile. Inference runs from preprocessing to the final result, on
-{images}. Memory is the peak that PyTorch allocates in addition to model and optimizer. Environment: {environment}."""
+Models are timed in turns in one process, after a warm-up. Parentheses contain the ratio to {baseline}; for times, this
+is the median of the ratios of all turns, with their 10th and 90th percentiles. Inference runs from preprocessing to the
+final result, on {images}. Memory is the peak that PyTorch allocates in addition to the model and optimizer.
+Environment: {environment}."""
 
 
 def speed_table(comparison: Comparison) -> Table:
@@ -53,7 +54,7 @@ def _rows(speeds: Sequence[Speed], batch_size: int) -> Iterator[Row]:
 
 
 def _median_cells(seconds: Sequence[Sequence[float]]) -> list[Cell]:
-    """Create cells with the median in milliseconds and the ratio of paired turns to the baseline."""
+    """Create cells with the median in milliseconds and its ratio to the baseline, computed turn by turn."""
     cells = [Cell(statistics.median(own) * 1000, relative=True) for own in seconds]
     for cell, own in zip(cells[1:], seconds[1:]):
         ratios_of_turns = ratio(own, seconds[0])

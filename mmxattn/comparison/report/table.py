@@ -1,4 +1,4 @@
-"""Tables of numbers, as shown in the reports and on the terminal and kept in report.json."""
+"""Tables of numbers, as shown in the reports and on the terminal, and stored in report.json."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Row:
 
 @dataclass
 class Table:
-    """A table; false if it has no rows.
+    """A table, which is falsy if it has no rows.
 
     Attributes:
         title: Title of the table.

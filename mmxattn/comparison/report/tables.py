@@ -16,13 +16,13 @@ from .speed import speed_table
 from .table import Table
 
 UNTRAINED_NOTE = (
-    'No checkpoints were given and nothing was trained: speed and visualization use random weights. The number of '
-    'detections, and with it the time of a detector, differs from that of a trained model.')
+    'No checkpoints were given and nothing was trained: speed and visualization use random weights. A detector with '
+    'random weights differs from a trained one in the number of detections, and therefore in its time.')
 SUMMARY_ROWS = ('Parameters (M)', 'MACs (G)', 'AP', 'AP50', 'AP_S', 'AP_M', 'AP_L', 'mAP', 'mIoU', 'mIoU@small')
 
 
 def tables_by_heading(comparison: Comparison) -> dict[str, list[Table]]:
-    """Create all tables that have rows, by heading of the report; pictures can be under 'Visualization' without any."""
+    """Create all tables that have rows, by heading. The heading 'Visualization' may have pictures but no tables."""
     tables = {
         'Complexity': [complexity_table(comparison), uncounted_table(comparison)],
         'Speed': [speed_table(comparison)],
@@ -36,7 +36,7 @@ def tables_by_heading(comparison: Comparison) -> dict[str, list[Table]]:
 
 
 def summary_table(comparison: Comparison) -> Table:
-    """Select complexity, main metrics, and the times of the first mode."""
+    """Summarize complexity, main metrics, and the times of the first mode."""
     accuracy, speed = accuracy_table(comparison).rows, speed_table(comparison).rows
     metric = main_metric(comparison)
     rows = [row for row in complexity_table(comparison).rows + accuracy

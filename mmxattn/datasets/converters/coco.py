@@ -21,7 +21,7 @@ class Annotation(NamedTuple):
 
 
 class ConvertedSplit(NamedTuple):
-    """A converted split: its file or folder, and counts by description. No counts: it existed before."""
+    """A converted split: its file or folder, and counts by description. Counts are empty if it already existed."""
     path: Path
     counts: Counter[str]
 
@@ -80,7 +80,7 @@ class CocoBuilder:
         return self.images[-1]
 
     def add_annotation(self, image: dict, annotation: Annotation) -> None:
-        """Add an annotation; skip and count other classes and boxes outside of the image.
+        """Add an annotation. Skip and count objects of other classes and boxes outside of the image.
 
         COCO evaluates each class separately, so an ignored region becomes a crowd annotation of every class. mmdet
         reads crowds as ``ignored_instances``, which are not sampled as positives.
@@ -137,7 +137,7 @@ def write_split(path: Path, classes: Sequence[str], fill: Callable[[CocoBuilder]
     Args:
         path: Annotation file.
         classes: Class names.
-        fill: Adds the images and annotations to a :class:`CocoBuilder`.
+        fill: Function that adds the images and annotations to a :class:`CocoBuilder`.
         overwrite: Replace an existing file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Files and folders: shared helpers of the converters."""
+"""Helpers for files and folders that the converters share."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ def link_folder(source: Path, target: Path) -> None:
     """Link ``target`` to the folder ``source``; do nothing if they are the same folder.
 
     Raises:
-        ValueError: If ``target`` is something else, or the file system does not support links.
+        ValueError: If ``target`` is another file or folder, or the file system does not support links.
     """
     if target.exists() and target.samefile(source):
         return
@@ -62,9 +62,10 @@ def parse_lines(file: Path, parse: Callable[[str], T], expected: str,
 
     Args:
         file: Text file.
-        parse: Parses one line. Raises ValueError or IndexError if the line is malformed.
+        parse: Function that parses one line and raises ValueError or IndexError if it is malformed.
         expected: Description of a valid line, for the error message.
-        is_header: Whether to skip the line with this number.
+        is_header: Function that takes the number and the text of a line and returns whether to skip it. By default, no
+            line is skipped.
 
     Yields:
         The parsed lines.

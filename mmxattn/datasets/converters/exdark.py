@@ -66,7 +66,7 @@ def _fill(images: Path, annotations: Path, names: list[tuple[str, str]], split: 
 
 
 def _files_by_name(folder: Path, suffix: str = '') -> dict[tuple[str, str], Path]:
-    """Map (class folder, name without suffix) to files, in lower case, since the case in the list differs."""
+    """Map (class folder, name without suffix) to files. Keys are lowercase because the image list differs in case."""
     return {(path.parent.name.lower(), path.name.lower().removesuffix(suffix)): path for path in folder.glob('*/*')}
 
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        argv: Arguments. Default: those of the process.
+        argv: Command-line arguments. Defaults to ``sys.argv[1:]``.
     """
     parser = argparse.ArgumentParser(
         prog='python -m mmxattn.datasets.digit_scenes',

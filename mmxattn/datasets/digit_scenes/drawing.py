@@ -1,7 +1,7 @@
-"""Integer drawing: the same pixels on every machine.
+"""Drawing with integer arithmetic, which produces the same pixels on every machine.
 
-Everything here is NumPy integer arithmetic on streams of ``np.random.RandomState``, which NumPy keeps frozen. Without
-floats, no compiler, processor or library version can change a byte.
+All functions use NumPy integers and the streams of ``np.random.RandomState``, which NumPy guarantees not to change.
+Without floating-point numbers, the result does not depend on the compiler, the processor or library versions.
 """
 import struct
 import zlib
@@ -21,7 +21,7 @@ def randint(rng: RandomState, low: int, high: int, size: int | tuple[int, ...] |
 
 
 def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear interpolation in fixed point, with replicated edges.
+    """Interpolate bilinearly in fixed-point arithmetic, with replicated edges.
 
     Args:
         grid: Integers of shape (h, w).
@@ -42,14 +42,14 @@ def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the left neighbor and weight of the right neighbor, in units of 1 / (2 * target)."""
+    """Return the index of the left neighbor and the weight of the right neighbor, in units of 1 / (2 * target)."""
     position = (2 * np.arange(target, dtype=np.int64) + 1) * source - target
     position = np.clip(position, 0, (source - 1) * 2 * target)
     return position // (2 * target), position % (2 * target)
 
 
 def make_texture(rng: RandomState, size: int) -> np.ndarray:
-    """Mix two colors by noise at several scales, and add grain.
+    """Mix two colors with noise at several scales, and add grain.
 
     Args:
         rng: Random number generator.

@@ -11,9 +11,9 @@ from .drawing import ONE, draw_ellipse, draw_stroke, make_texture, randint, upsa
 __all__ = ['MAX_SIZE', 'Digit', 'Scene', 'load_digits', 'render', 'split_sources']
 
 EDGE, CORE = 2, 9  # ink (0 to 16) at the outline of a digit, and where it is opaque
-# Heights [low, high) in pixels and widths [low, high) in percent of the height. A digit comes out slightly smaller, 8
-# to 128 pixels high. Its mask fills about two thirds of its box, which gives COCO's small (area < 32^2), medium and
-# large (area > 96^2) objects.
+# Heights [low, high) in pixels and widths [low, high) in percent of the height. A drawn digit is slightly smaller, 8 to
+# 128 pixels high. Its mask fills about two thirds of its box, so there are small (area < 32^2), medium and large
+# (area > 96^2) objects by COCO's definition.
 SMALL, MEDIUM, LARGE = (9, 39, 65, 91), (39, 112, 65, 91), (129, 133, 100, 101)
 MAX_SIZE = 132
 
@@ -80,7 +80,7 @@ def render(rng: RandomState, sources: np.ndarray, size: int = 160) -> Scene:
         The scene.
     """
     canvas = make_texture(rng, size)
-    owner = np.full((size, size), -1, np.int64)  # index of the digit that a pixel shows
+    owner = np.full((size, size), -1, np.int64)  # index of the digit that is visible at a pixel
     digits: list[tuple[int, int]] = []  # label and source index
     full_areas: list[int] = []  # areas without occlusion
     for kind, height, width in _sample_objects(rng, size):
@@ -119,7 +119,7 @@ def _sample_objects(rng: RandomState, size: int) -> list[tuple[str, int, int]]:
 
 
 def _rasterize(rng: RandomState, kind: str, source: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shade, from 0 at the outline to ONE, and mask of an object, both of shape (height, width)."""
+    """Return the shade, from 0 at the outline to ONE, and the mask of an object, both of shape (height, width)."""
     if kind in ('stroke', 'blob'):
         mask = dict(stroke=draw_stroke, blob=draw_ellipse)[kind](rng, height, width)
         return np.full(mask.shape, ONE), mask

@@ -16,7 +16,7 @@ from .scene import MAX_SIZE, Digit, render, split_sources
 
 __all__ = ['CLASSES', 'PALETTE', 'check_split', 'data_root', 'write']
 
-VERSION = 2  # increase it when any byte changes; existing folders are then not used
+VERSION = 2  # increase it when any byte changes, so that existing folders are no longer used
 CLASSES = tuple('0123456789')
 PALETTE = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240),
            (240, 50, 230), (210, 245, 60), (250, 190, 212))
@@ -137,7 +137,7 @@ def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> 
 
 
 def _to_coco(digit: Digit) -> dict[str, Any]:
-    """COCO annotation of a digit. Box and area are those of its visible pixels."""
+    """Return the COCO annotation of a digit. The box and the area are those of its visible pixels."""
     rows, columns = (np.flatnonzero(digit.mask.any(axis)) for axis in (1, 0))
     top, left = int(rows[0]), int(columns[0])
     column_major = digit.mask.T.ravel()

@@ -1,4 +1,4 @@
-"""Methods that the papers compare with, in plain PyTorch, one file per paper."""
+"""Methods that the papers compare against, in plain PyTorch, one file per paper."""
 from .adafpn import AdaFPNAlignment
 from .afma import AFMA
 from .ca import CA

@@ -3,12 +3,12 @@
 Paper: Wang and Zhong, "Adaptive Feature Pyramid Networks for Object Detection", IEEE Access 2021.
 
 * Adaptive feature upsampling (AFU): each low pixel samples the high map at predicted points and combines the samples.
-* Adaptive feature fusion (AFF): attention weighs the two maps at each pixel.
+* Adaptive feature fusion (AFF): attention weights the two maps at each pixel.
 
-The paper leaves the layers open. Here a 3x3 convolution of low and upsampled high map predicts the offsets and softmax
-weights of AFU, which start as the equally weighted 3x3 neighborhood in the high map. AFF has a 3x3 convolution
-2C -> C, ReLU, a 1x1 convolution and a softmax over the two maps. RT-DETR then gets 2.61M parameters and 20.9 G
-operations more (FINE's Table 2: 2.7M, 21.1 G).
+The paper does not specify the layers. Here, a 3x3 convolution of the low map and the upsampled high map predicts the
+offsets and softmax weights of AFU, which start as the equally weighted 3x3 neighborhood in the high map. AFF consists
+of a 3x3 convolution (2C -> C), a ReLU, a 1x1 convolution and a softmax over the two maps. This adds 2.61M parameters
+and 20.9 G operations to RT-DETR (FINE's Table 2: 2.7M, 21.1 G).
 """
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,7 @@ class AdaptiveUpsampling(nn.Module):
         offsets = offsets + self.neighbors[:, None, None, None].to(dtype)
         offsets = torch.stack((offsets[..., 0] * (2 / high_width), offsets[..., 1] * (2 / high_height)), 4)
         points = pixel_centers(height, width, offsets) + offsets
-        weights = weights.softmax(1).unsqueeze(2).unbind(1)  # K of (B, 1, H, W)
+        weights = weights.softmax(1).unsqueeze(2).unbind(1)  # K tensors (B, 1, H, W)
         samples = (F.grid_sample(high.to(dtype), grid, padding_mode='border', align_corners=False) for grid in points)
         return sum(weight * sample.to(high.dtype) for weight, sample in zip(weights, samples))
 
@@ -57,11 +57,11 @@ def pixel_centers(height: int, width: int, like: Tensor) -> Tensor:
 
 
 class AdaFPNAlignment(nn.Module):
-    """AdaFPN's fusion of two levels: the two maps at the low map's size, each multiplied by its weight.
+    """AdaFPN's fusion of two levels: both maps at the low map's size, each multiplied by its weight.
 
     Args:
         channels: Channels C of both maps.
-        high_channels: Channels of the high map, must equal ``channels``.
+        high_channels: Channels of the high map. Must equal ``channels``.
 
     Shape:
         low (B, C, H, W), high (B, C, H', W') -> both (B, C, H, W).

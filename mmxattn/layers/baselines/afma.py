@@ -1,23 +1,25 @@
-"""AFMA: correct predicted masks by the per-class attention between patches of the image and a coarse feature map.
+"""AFMA: correct predicted masks with per-class attention between patches of the image and a coarse feature map.
 
 Paper: Sang, Zhou, Islam and Xing, "Small-Object Sensitive Segmentation Using Across Feature Map Attention", TPAMI 2023.
-CLA builds on it (CLA's Sec. II-B) and could not compare with it for lack of memory (Sec. V).
+CLA builds on AFMA (CLA's Sec. II-B), but its authors did not have enough memory to compare with it (Sec. V).
 
-The image I and the coarse map F become N_c maps each, one per class; phi cuts patches of d x d pixels. Per class c:
+The image I and the coarse map F are each converted to N_c maps, one per class; phi splits a map into patches of d x d
+pixels. For each class c:
     A_c = phi(I)_c phi(F)_c^T / d^2                              (N_I x N_F), the across feature map attention
     M'_c = M_c + A_c phi(pool(M))_c / N_F                        (N_I x d^2, folded back to the image's size)
-M are the predicted masks at the image's size, pooled to the map's size. In training A is compared with the target: the
-same product of the one-hot true masks and their pooled form.
+M denotes the predicted masks at the image's size; pool reduces them to the map's size. In training, A is compared with
+the target phi(T) phi(pool(T))^T / d^2, where T are the one-hot ground-truth masks.
 
 Differences from the paper:
-* The source is its abstract and CLA's description. Choices of this implementation: the layers that produce class maps
+* This implementation is based on the abstract and CLA's description. It chooses the layers that produce class maps
   (3x3 to 64 channels, ReLU, 1x1 to N_c for the image; 1x1 to N_c, as in CLA's Eq. 1, for the map), masks before the
   softmax, average pooling, and the mean squared error between A and its target.
-* The paper stores A: 37.5 GiB per image at 512x512 with a 16x16 map, 150 classes and d=1. Without a softmax the product
-  is associative, and phi(F)_c^T phi(pool(M))_c is only d^2 x d^2. The mean squared error, that of
-  [phi(I), phi(target)] [phi(F), -phi(pool(target))]^T, is a product of two Gram matrices of 2d^2 x 2d^2. The cheaper
-  order is chosen by counting, so nothing is larger than a few maps of N_c channels at the image's size.
-* Maps that d does not divide are zero-padded at the right and bottom.
+* The paper stores A: 37.5 GiB per image at 512x512 with a 16x16 map, 150 classes and d=1. Without a softmax, the
+  product is associative, and phi(F)_c^T phi(pool(M))_c is only d^2 x d^2. The difference between A and
+  its target is [phi(I), phi(T)] [phi(F), -phi(pool(T))]^T / d^2, so its mean square can be computed from two Gram
+  matrices of size 2d^2 x 2d^2. The order with fewer operations is used, so no tensor is larger than a few maps of N_c
+  channels at the image's size.
+* Maps whose size is not divisible by d are zero-padded on the right and at the bottom.
 * ``zero_init`` (not in the paper) starts with A = 0.
 """
 import torch
@@ -38,7 +40,7 @@ class AFMA(nn.Module):
         num_classes: Number of classes N_c.
         patch_size: Side d of a patch, in pixels of the image and of the map.
         image_channels: Channels of the image.
-        hidden_channels: Channels between the two convolutions of the image.
+        hidden_channels: Channels between the two convolutions that are applied to the image.
         zero_init: Start as the identity.
 
     Shape:
@@ -63,7 +65,7 @@ class AFMA(nn.Module):
             self.zero_output()
 
     def zero_output(self) -> None:
-        """Zero the attention; its gradient is not zero."""
+        """Zero the attention. Its gradient is nonzero, so it can still be trained."""
         nn.init.zeros_(self.map_classes.weight)
         nn.init.zeros_(self.map_classes.bias)
 
@@ -77,7 +79,7 @@ class AFMA(nn.Module):
         return self.image_classes(image), self.map_classes(feature_map)
 
     def modify(self, masks: Tensor, image_classes: Tensor, map_classes: Tensor) -> Tensor:
-        """Correct the masks by the attention between the class maps from :meth:`encode`."""
+        """Correct the masks with the attention between the class maps from :meth:`encode`."""
         if masks.shape != image_classes.shape:
             raise ValueError(f'AFMA: masks must have the shape of the class maps of the image, got '
                              f'{tuple(masks.shape)} and {tuple(image_classes.shape)}. Resize the masks.')
@@ -92,12 +94,12 @@ class AFMA(nn.Module):
         return masks + from_patches(x, self.patch_size, *masks.shape[2:])
 
     def loss(self, image_classes: Tensor, map_classes: Tensor, target: Tensor) -> Tensor:
-        """Compute the mean squared error between the attention and that of the true masks.
+        """Compute the mean squared error between the attention and the attention of the ground-truth masks.
 
         Args:
             image_classes: Class maps of the image, from :meth:`encode`.
             map_classes: Class maps of the feature map, from :meth:`encode`.
-            target: One-hot true masks (B, N_c, H, W), zero at ignored pixels.
+            target: One-hot ground-truth masks (B, N_c, H, W), zero at ignored pixels.
         """
         d = self.patch_size
         pooled = F.adaptive_avg_pool2d(target, map_classes.shape[2:])

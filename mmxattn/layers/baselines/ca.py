@@ -1,7 +1,7 @@
-"""CA: coordinate attention, timm's layer.
+"""CA: coordinate attention, with timm's layer.
 
-Paper: Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design". Bottleneck and biases are those
-of the authors' code (25.69M in ResNet-50).
+Paper: Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design". The bottleneck and the biases are
+those of the authors' code (25.69M parameters in ResNet-50).
 """
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ class CA(nn.Module):
 
     Args:
         channels: Number of channels C.
-        reduction: C over the channels of the bottleneck, which has at least 8.
+        reduction: Ratio of C to the channels of the bottleneck, which has at least 8.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).

@@ -1,7 +1,7 @@
-"""CBAM: channel attention, then spatial attention, timm's layer.
+"""CBAM: channel attention, then spatial attention, with timm's layer.
 
-Paper: Woo et al., "CBAM: Convolutional Block Attention Module". As in SCSA's tables (28.07M in ResNet-50) the channel
-part has no bias and a batch norm follows the spatial convolution.
+Paper: Woo et al., "CBAM: Convolutional Block Attention Module". As in SCSA's tables (28.07M parameters in ResNet-50),
+the channel part has no bias, and a batch norm follows the spatial convolution.
 """
 from torch import Tensor, nn
 
@@ -12,11 +12,11 @@ __all__ = ['CBAM']
 
 
 class CBAM(nn.Module):
-    """Gate channels with their mean and maximum, then pixels with mean and maximum over channels.
+    """Gate channels with their mean and maximum, then pixels with the mean and maximum over channels.
 
     Args:
         channels: Number of channels C.
-        reduction: C over the channels of the bottleneck in the channel part.
+        reduction: Ratio of C to the channels of the bottleneck in the channel part.
         kernel_size: Odd kernel size of the spatial convolution.
 
     Shape:

@@ -1,11 +1,11 @@
 """CFAM: squeeze and excitation over the channels of all levels of a pyramid.
 
 Paper: Zheng, Pang and Lan, "Cross-layer Feature Attention Module for Multi-scale Object Detection" (ISAIR 2022), as
-described in CFSAM's paper; the text of CFAM's own paper was not available. This structure reproduces CFSAM's Table 4,
-in which an SSD300 with CFAM has 0.6M parameters and 0.44G multiply-adds less than the plain one:
+described in CFSAM's paper, because the text of CFAM's own paper was not available. This structure reproduces CFSAM's
+Table 4, in which an SSD300 with CFAM has 0.6M fewer parameters and 0.44G fewer multiply-adds than the plain SSD300:
 
-* a 1x1 convolution brings each level to 256 channels, which the detection head reads at every level;
-* squeeze and excitation with reduction 16 over the concatenated means of all levels.
+* a 1x1 convolution maps each level to 256 channels, so the detection head has 256 input channels at every level;
+* squeeze and excitation with a reduction of 16 over the concatenated means of all levels.
 """
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ class CFAM(nn.Module):
     Args:
         in_channels: Channels C_i of each of the L levels.
         channels: Channels C of all output maps.
-        ratio: Reduction of the squeeze, L * C -> L * C / ratio.
+        ratio: Reduction ratio of the squeeze, L * C -> L * C / ratio.
 
     Shape:
         L maps (B, C_i, H_i, W_i) -> L maps (B, C, H_i, W_i).

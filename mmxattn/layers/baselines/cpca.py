@@ -2,9 +2,9 @@
 
 Paper: Huang et al., "Channel Prior Convolutional Attention for Medical Image Segmentation".
 
-Two open points are chosen to reproduce SCSA's table (27.40M, 4.87G in ResNet-50, after the 3x3 convolution of a block):
-one 1x1 convolution is used three times (first, to mix the branches, last), and the bottleneck has C / 16 channels, at
-least 8.
+Two details are chosen to reproduce SCSA's table (27.40M parameters and 4.87G operations in ResNet-50, after the 3x3
+convolution of a block): the same 1x1 convolution is used three times (first, to mix the branches, and last), and the
+bottleneck has C / 16 channels, but at least 8.
 """
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class CPCA(nn.Module):
 
     Args:
         channels: Number of channels C.
-        reduction: C over the channels of the bottleneck in the channel part, which has at least 8.
+        reduction: Ratio of C to the channels of the bottleneck in the channel part, which has at least 8.
         kernel_size: Odd kernel size of the depthwise convolution before the strips.
         strips: Odd lengths n of the strips, each a depthwise 1 x n and n x 1 convolution.
 
@@ -40,7 +40,7 @@ class CPCA(nn.Module):
                           nn.Conv2d(channels, channels, (n, 1), padding=(n // 2, 0), groups=channels)) for n in strips)
 
     def channel_gate(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, 1, 1)."""
+        """Compute the gate of each channel: (B, C, H, W) -> (B, C, 1, 1)."""
         mean, maximum = (self.fc2(F.relu(self.fc1(pool(x, 1)))) for pool in (F.adaptive_avg_pool2d,
                                                                              F.adaptive_max_pool2d))
         return (mean + maximum).sigmoid()

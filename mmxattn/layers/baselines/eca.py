@@ -1,4 +1,4 @@
-"""ECA: efficient channel attention, timm's layer.
+"""ECA: efficient channel attention, with timm's layer.
 
 Paper: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks".
 """

@@ -2,9 +2,9 @@
 
 Paper: Xu and Wan, "ELA: Efficient Local Attention for Deep Convolutional Neural Networks".
 
-SCSA's table has 9 parameters per channel (25.59M in ResNet-50, after the 3x3 convolution of a block): a depthwise
-convolution of length 7 without bias and a group norm, both shared by rows and columns. timm's EfficientLocalAttn has
-separate ones and an activation between norm and gate.
+SCSA's table implies 9 parameters per channel (25.59M parameters in ResNet-50, after the 3x3 convolution of a block): a
+depthwise convolution of length 7 without bias and a group norm, both shared by rows and columns. timm's
+EfficientLocalAttn does not share them, and it has an activation between the norm and the gate.
 """
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ class ELA(nn.Module):
         self.norm = GroupNorm(groups, channels)
 
     def gate(self, means: Tensor) -> Tensor:
-        """Means (B, C, L) along an axis -> gates (B, C, L)."""
+        """Compute gates from the means along an axis: (B, C, L) -> (B, C, L)."""
         return self.norm(self.conv(means)).sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:

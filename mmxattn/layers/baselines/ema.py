@@ -15,8 +15,8 @@ class EMA(nn.Module):
 
     Args:
         channels: Number of channels C.
-        groups: Number of channel groups G, which share their weights. 32 reproduces SCSA's table, after the 3x3
-            convolution of a block (25.57M, 4.18G in ResNet-50).
+        groups: Number of channel groups G, which share their weights. 32 reproduces SCSA's table (25.57M parameters
+            and 4.18G operations in ResNet-50, after the 3x3 convolution of a block).
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).

@@ -2,16 +2,16 @@
 
 Paper: Huang et al., "FaPN: Feature-aligned Pyramid Network for Dense Image Prediction", ICCV 2021.
 
-* Feature selection (FSM): u = sigmoid(f_m(mean of C)); f_s(C + u C), with 1x1 convolutions f_m and f_s. In an FPN it
+* Feature selection (FSM): f_s(C + u C) with u = sigmoid(f_m(mean of C)) and 1x1 convolutions f_m and f_s. In an FPN, it
   replaces the lateral convolution.
 * Feature alignment (FAM): a 3x3 deformable convolution of the upsampled high map, with offsets
   f_o([selected low, upsampled high]).
 
-The paper leaves the layers open. Here the deformable convolution is modulated (two offsets and a mask per point), f_o
-is a 1x1 convolution 2C -> C and a 3x3 convolution that starts at zero, the high map is upsampled bilinearly, no
-convolution has a norm, and ``deform_groups`` is 1. No reading found is closer to FINE's Table 2: with eight groups the
-parameters of Faster R-CNN are closer and its operations far off. FINE's counts of the two detectors do not fit a
-single structure (see docs/paper_tables/fine.yml).
+The paper does not specify the layers. Here, the deformable convolution is modulated (two offsets and a mask per point),
+f_o is a 1x1 convolution (2C -> C) followed by a 3x3 convolution that starts at zero, the high map is upsampled
+bilinearly, no convolution has a norm, and ``deform_groups`` is 1. Of the structures that were tried, this one is
+closest to FINE's Table 2: with eight groups, the parameter count of Faster R-CNN is closer, but its operation count is
+far off. No single structure matches FINE's counts for both detectors (see docs/paper_tables/fine.yml).
 """
 from collections.abc import Callable
 
@@ -53,12 +53,12 @@ class FaPNAlignment(nn.Module):
 
     Args:
         channels: Channels C of both maps, divisible by ``deform_groups``.
-        high_channels: Channels of the high map, must equal ``channels``.
+        high_channels: Channels of the high map. Must equal ``channels``.
         deform_conv: Class of a modulated deformable convolution such as :class:`mmcv.ops.ModulatedDeformConv2d`,
-            constructed with (C, C, 3, padding=1, deform_groups=g) and called with (x, offsets, mask). Offsets
-            (B, 2*9*g, H, W) are (row, column) per point and group, masks have shape (B, 9*g, H, W).
+            constructed with (C, C, 3, padding=1, deform_groups=g) and called with (x, offsets, mask). Offsets have
+            shape (B, 2*9*g, H, W), with (row, column) per point and group; masks have shape (B, 9*g, H, W).
         deform_groups: Number of channel groups g with separate offsets.
-        select: Apply FSM; False if the low map has already passed one.
+        select: Apply FSM. Set it to False if FSM has already been applied to the low map.
 
     Shape:
         low (B, C, H, W), high (B, C, H', W') -> both (B, C, H, W).
@@ -83,7 +83,7 @@ class FaPNAlignment(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Start with zero offsets and masks of 0.5, that is half of a plain convolution."""
+        """Start with zero offsets and masks of 0.5, which gives half the output of a plain convolution."""
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)
 

@@ -3,9 +3,9 @@
 Paper: Qin et al., "FcaNet: Frequency Channel Attention Networks".
 
 Differences from the paper:
-* The waves are separable, so the projection is two short sums without a (C, H, W) array of waves.
-* The paper's networks pool the map to 56, 28, 14, 7 pixels at 256, 512, 1024, 2048 channels; other channels get a
-  ``size`` in the same proportion, within these bounds.
+* The waves are separable, so the projection consists of two short sums and needs no (C, H, W) array of waves.
+* The paper's networks pool the map to 56, 28, 14, 7 pixels at 256, 512, 1024, 2048 channels. For other numbers of
+  channels, ``size`` is in the same proportion, within these bounds.
 """
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from ...utils.validation import check_map
 
 __all__ = ['FCA', 'TOP_16']
 
-# (row, column) frequencies on a 7x7 grid that are individually best on ImageNet (the paper's two-step selection)
+# (row, column) frequencies on a 7x7 grid that individually perform best on ImageNet (the paper's two-step selection)
 TOP_16 = ((0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0),
           (5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2))
 
@@ -35,9 +35,9 @@ class FCA(nn.Module):
 
     Args:
         channels: Number of channels C, divisible by the number of frequencies.
-        reduction: C over the channels of the bottleneck.
+        reduction: Ratio of C to the channels of the bottleneck.
         frequencies: (row, column) on a 7x7 grid, one per channel group.
-        size: Side in pixels that the map is pooled to, a multiple of 7; by default it depends on ``channels``.
+        size: Side of the pooled map in pixels, a multiple of 7. By default, it depends on ``channels``.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).

@@ -3,10 +3,10 @@
 Paper: Hu et al., "A^2-FPN: Attention Aggregation based Feature Pyramid Network for Instance Segmentation", CVPR 2021.
 
 Attention collects context from the backbone's maps into a few descriptors and distributes it to the levels. The paper
-leaves the layers open. Here 1x1 convolutions of each backbone map give C attention maps, with a softmax over positions,
-and C features; the C descriptors of all levels are averaged and mixed by a residual MLP; each position reads the
-descriptors with a softmax from a 1x1 convolution, and a last 1x1 convolution of the result is added to the level.
-Faster R-CNN then gets 2.62M parameters more (FINE's Table 2: 2.6M), RT-DETR 0.92M (0.9M).
+does not specify the layers. Here, 1x1 convolutions of each backbone map give C attention maps, with a softmax over
+positions, and C features. The C descriptors of all levels are averaged and mixed by a residual MLP. Each position
+attends to the descriptors with softmax weights from a 1x1 convolution, and a final 1x1 convolution of the result is
+added to the level. This adds 2.62M parameters to Faster R-CNN (FINE's Table 2: 2.6M) and 0.92M to RT-DETR (0.9M).
 """
 from collections.abc import Sequence
 
@@ -56,6 +56,6 @@ class MGC(nn.Module):
         return descriptors + self.mix(descriptors)
 
     def distribute(self, level: int, x: Tensor, descriptors: Tensor) -> Tensor:
-        """Read the context for each position of a level: (B, C, H, W)."""
+        """Compute the context of each position of a level: (B, C, H, W)."""
         attention = self.read[level](x).flatten(2).softmax(1)  # (B, descriptors, N)
         return self.out[level]((descriptors.transpose(1, 2) @ attention).unflatten(2, x.shape[2:]))

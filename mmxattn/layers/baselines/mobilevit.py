@@ -1,4 +1,4 @@
-"""MobileViT block: a Transformer between convolutions, over the pixels at the same place in all patches.
+"""MobileViT block: a Transformer between convolutions, over the pixels at the same position in all patches.
 
 Paper: Mehta and Rastegari, "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer" (ICLR
 2022), Sec. 3.1.
@@ -44,10 +44,10 @@ class MobileViTBlock(nn.Module):
         channels: Channels d of the tokens.
         depth: Number of Transformer blocks.
         num_heads: Number of attention heads, a divisor of ``channels``.
-        mlp_ratio: Hidden channels of the MLPs over ``channels``.
+        mlp_ratio: Ratio of the hidden channels of the MLPs to ``channels``.
         patch_size: Side of a patch in pixels.
-        norm: Builds the norm of a convolution from its channels.
-        act: Builds an activation.
+        norm: Function that builds the norm of a convolution from the number of channels.
+        act: Function that builds an activation.
 
     Shape:
         (B, C, H, W) -> (B, C, H, W).
@@ -74,13 +74,13 @@ class MobileViTBlock(nn.Module):
         self.fusion = ConvNormAct(2 * in_channels, in_channels, 3, norm, act)
 
     def unfold(self, x: Tensor) -> Tensor:
-        """(B, d, H, W) -> (B*P, N, d): for each of the P places in a patch the pixels of all N patches."""
+        """Group the pixels of all N patches by their P positions in a patch: (B, d, H, W) -> (B*P, N, d)."""
         p = self.patch_size
         x = x.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # (B, d, H/p, p, W/p, p)
         return x.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(0, 2)
 
     def fold(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B*P, N, d) -> (B, d, H, W) with (H, W) = ``size``."""
+        """Invert :meth:`unfold`: (B*P, N, d) -> (B, d, H, W) with ``size=(H, W)``."""
         p = self.patch_size
         x = tokens.unflatten(1, (size[0] // p, size[1] // p)).unflatten(0, (-1, p, p))  # (B, p, p, H/p, W/p, d)
         return x.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)

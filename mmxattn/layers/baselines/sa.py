@@ -3,8 +3,8 @@
 Paper: Zhang and Yang, "SA-Net: Shuffle Attention for Deep Convolutional Neural Networks".
 
 Differences from the paper: if C / 2 is not divisible by the number of groups, their greatest common divisor is used (32
-at 64 channels). SCSA's table requires it: 4.12G in ResNet-50 is after the 3x3 convolution of a block, 4.13G would be
-after the last one.
+at 64 channels). SCSA's table implies this: 4.12G operations in ResNet-50 correspond to SA after the 3x3 convolution of
+a block. After the last convolution, there would be 4.13G.
 """
 import math
 
@@ -21,7 +21,7 @@ class SA(nn.Module):
     """Gate half of each channel group by channel and half by pixel, then shuffle the channels.
 
     Args:
-        channels: Number of channels C, even.
+        channels: Number of channels C, which must be even.
         groups: Maximum number of groups G.
 
     Shape:

@@ -1,10 +1,10 @@
-"""SE: squeeze and excitation, timm's layer.
+"""SE: squeeze and excitation, with timm's layer.
 
 Paper: Hu, Shen and Sun, "Squeeze-and-Excitation Networks".
 
-Differences from the paper: a norm between the two layers, since SCSA's tables count two more parameters per squeezed
-channel (28.07M and 49.30M in ResNet-50 and 101, 40.49M and 61.71M in RetinaNet). They do not name it; this group norm
-over the vector also works for a single image. ``norm=False`` is the paper's form.
+Differences from the paper: there is a norm between the two layers, since SCSA's tables count two more parameters per
+squeezed channel (28.07M and 49.30M in ResNet-50 and 101, 40.49M and 61.71M in RetinaNet). The tables do not specify the
+norm; the group norm over the squeezed vector also works for a single image. ``norm=False`` gives the paper's form.
 """
 import functools
 
@@ -22,7 +22,7 @@ class SE(nn.Module):
 
     Args:
         channels: Number of channels C.
-        reduction: C over the channels of the bottleneck.
+        reduction: Ratio of C to the channels of the bottleneck.
         norm: Normalize the squeezed vector.
 
     Shape:

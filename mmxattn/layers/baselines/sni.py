@@ -2,8 +2,8 @@
 
 Paper: Li, "Rethinking Features-Fused-Pyramid-Neck for Object Detection", ECCV 2024.
 
-Y = a f(X), where f is nearest-neighbor interpolation and a = resolution of X / resolution of Y in pixels: 1/4 for twice
-the side.
+Y = a f(X), where f is nearest-neighbor interpolation and a is the ratio of the numbers of pixels of X and Y: 1/4 if Y
+has twice the side.
 """
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ class SNI(nn.Module):
     """Soft nearest interpolation of the high map; no parameters.
 
     Args:
-        channels: Unused; channels of the low map, for the interface of aligners.
-        high_channels: Unused; channels of the high map.
+        channels: Channels of the low map. Unused; part of the interface of aligners.
+        high_channels: Channels of the high map. Unused.
 
     Shape:
         low (B, C, H, W), high (B, C', H', W') -> low unchanged, high (B, C', H, W).

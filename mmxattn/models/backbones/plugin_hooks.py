@@ -13,7 +13,7 @@ __all__ = ['PluginHook', 'PluginHooks']
 class PluginHook:
     """Forward hook that applies a plugin to the output, or the first input, of a module.
 
-    A class and not a closure, so that the hook of a copied or pickled model refers to the copied plugin.
+    This is a class rather than a closure, so that the hook of a copied or pickled model refers to the copied plugin.
 
     Args:
         plugin: Module that keeps the shape of a map (B, C, H, W).
@@ -32,7 +32,7 @@ class PluginHook:
         self.attach()
 
     def attach(self) -> None:
-        """Register the hook unless the module, or a module inside it (the name is a wrapper's), already has it."""
+        """Register the hook unless the module, or a module inside it (if it is now a wrapper), already has it."""
         module = self.parent._modules.get(self.child)
         if module is self.module:
             return
@@ -70,7 +70,7 @@ class PluginHooks(nn.Module):
     """Child of a backbone that maintains the hooks of its plugins. It has no parameters.
 
     * Initialization: plugins are re-initialized after the rules of ``init_cfg``, which are meant for the backbone's own
-      layers. mmengine calls :meth:`init_weights` after these rules and before a checkpoint is loaded.
+      layers, have been applied. mmengine calls :meth:`init_weights` at that point, before it loads a checkpoint.
     * Module replacement: SyncBN conversion and BN folding replace modules and lose their hooks. The hooks are
       re-registered before the next forward pass.
 
@@ -94,7 +94,7 @@ class PluginHooks(nn.Module):
             hook.attach()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input, for backbones that are a Sequential and run all children."""
+        """Return the input unchanged. Backbones that inherit from Sequential call all their children."""
         return x
 
     def init_weights(self) -> None:
@@ -107,7 +107,7 @@ class PluginHooks(nn.Module):
                 update_init_info(hook.plugin, f'Initialized by `init_weights` of {type(hook.plugin).__name__} ')
 
     def init_host(self) -> None:
-        """Run the backbone's ``init_weights``. Some (Swin) initialize all modules without calling their children's."""
+        """Run the backbone's ``init_weights``, then that of the plugins, which some backbones (Swin) do not call."""
         [host] = self.host
         is_init = getattr(host, 'is_init', False)
         if hasattr(type(host), 'init_weights'):

@@ -1,4 +1,4 @@
-"""Any backbone with plugins in its blocks."""
+"""Builder that inserts plugins into the blocks of any backbone."""
 import difflib
 import re
 from collections.abc import Sequence
@@ -28,17 +28,18 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **kwargs: Any) -> nn.
 
     .. code-block:: python
 
-        backbone=dict(  # for mmpretrain's ResNet; its own arguments stay
+        backbone=dict(  # for mmpretrain's ResNet; keep its other arguments
             type='WithPlugins',
             host='ResNet',
             plugins=[dict(cfg=dict(type='SCSA'), before=r'layer\\d\\.\\d+\\.conv3')])
 
     A plugin becomes a child of the block that contains the matched module, with the name that mmdet's ResNet would
-    use: ``layer1.0.scsa``. If the matched module is itself an element of a list of blocks, it becomes its child.
-    Plugins keep their initialization in ``init_weights``, and stay trainable in frozen stages unless ``freezable``.
+    use: ``layer1.0.scsa``. If the matched module is itself an element of a list of blocks, the plugin becomes a child
+    of the matched module. Plugins keep their own initialization in ``init_weights``, and they stay trainable in frozen
+    stages unless they are configured with ``freezable=True``.
 
     Args:
-        host: Type of the backbone, with its scope ('mmdet.ResNet') where there is no default scope.
+        host: Type of the backbone, with its scope ('mmdet.ResNet') if there is no default scope.
         plugins: A dict per plugin with ``cfg``, its config as in mmdet's ResNet (including ``postfix``), and either
             ``after`` or ``before``: a regular expression for full module names of the backbone. The plugin is applied
             to the output, or first input, of each matched module, which must be a map (B, C, H, W), or tokens
@@ -51,7 +52,7 @@ def WithPlugins(host: str | type, plugins: Sequence[dict], **kwargs: Any) -> nn.
 
     Raises:
         ValueError: If an entry of ``plugins`` is malformed, an expression matches no module, a block would get two
-            plugins of the same name, or the channels are unknown; at the first forward if a matched module passes
+            plugins of the same name, or the channels are unknown; in the first forward pass if a matched module passes
             neither a map nor tokens with their shape.
     """
     backbone = MODELS.build(dict(type=host, **kwargs))
@@ -112,7 +113,7 @@ def block_of(modules: dict[str, nn.Module], name: str) -> str:
 
 
 def channels_at(host: str, modules: dict[str, nn.Module], name: str, before: bool) -> int:
-    """Return input or output channels of a module, or of its block if the module (an activation) has none."""
+    """Return the input or output channels of a module, or those of its block if it has none (an activation)."""
     inner = list(modules[name].modules())
     found = channels_of(inner if before else [inner[0], *reversed(inner[1:])], CHANNELS_IN if before else CHANNELS_OUT)
     if found is None:
@@ -124,7 +125,7 @@ def channels_at(host: str, modules: dict[str, nn.Module], name: str, before: boo
 
 
 def channels_of(modules: Sequence[nn.Module], attributes: Sequence[str]) -> int | None:
-    """Return the first integer among ``attributes`` of ``modules``."""
+    """Return the first integer among ``attributes`` of ``modules``, or None if there is none."""
     for module in modules:
         shape = getattr(module, 'normalized_shape', ())  # of a LayerNorm
         for value in (*(getattr(module, attribute, None) for attribute in attributes), *shape[-1:]):

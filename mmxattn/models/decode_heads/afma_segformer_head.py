@@ -15,10 +15,11 @@ __all__ = ['AFMASegformerHead']
 
 @MODELS.register_module()
 class AFMASegformerHead(SegformerHead):
-    """SegFormer's head whose masks are corrected by AFMA between the image and the coarsest map.
+    """SegFormer's head with masks that are corrected by AFMA between the image and the coarsest map.
 
-    Requires :class:`mmxattn.models.ImageEncoderDecoder`, which appends the image to the maps. Predicts at the image's
-    size. Checkpoints of :class:`mmseg.models.SegformerHead` load; only the keys of ``afma`` are missing.
+    Requires :class:`mmxattn.models.ImageEncoderDecoder`, which appends the image to the maps. Predictions have the size
+    of the image. Checkpoints of :class:`mmseg.models.SegformerHead` can be loaded; only the keys of ``afma`` are
+    missing.
 
     .. code-block:: python
 
@@ -26,12 +27,12 @@ class AFMASegformerHead(SegformerHead):
 
     Args:
         patch_size: Patch size d of :class:`mmxattn.layers.baselines.AFMA`, in pixels.
-        afma_weight: Weight of the loss between the attention and that of the true masks.
+        afma_weight: Weight of the loss between the attention and the attention of the ground-truth masks.
         zero_init: Start as the stock head.
         **kwargs: Arguments of :class:`mmseg.models.SegformerHead`.
 
     Raises:
-        ValueError: If ``out_channels`` differs from ``num_classes``; at the first forward if the image is missing.
+        ValueError: If ``out_channels`` differs from ``num_classes``; in the first forward pass if the image is missing.
     """
 
     def __init__(self, patch_size: int = 1, afma_weight: float = 1.0, zero_init: bool = False, **kwargs: Any):
@@ -44,17 +45,17 @@ class AFMASegformerHead(SegformerHead):
         self.afma = AFMA(self.in_channels[-1], self.num_classes, patch_size, zero_init=zero_init)
 
     def init_weights(self) -> None:
-        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
+        """Initialize as configured by ``init_cfg``, then apply ``zero_init`` again."""
         super().init_weights()
         if self.zero_init:
             self.afma.zero_output()
 
     def attend(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return corrected masks (B, num_classes, H, W) and the class maps of image and coarsest map."""
+        """Return corrected masks (B, num_classes, H, W) and the class maps of the image and the coarsest map."""
         *maps, image = inputs
         if len(maps) <= max(self.in_index):
-            raise ValueError(f'AFMASegformerHead needs {max(self.in_index) + 1} maps and the image, got {len(inputs)} '
-                             "inputs. Use a segmentor of type='ImageEncoderDecoder'.")
+            raise ValueError(f'AFMASegformerHead: inputs must be {max(self.in_index) + 1} maps and the image, got '
+                             f"{len(inputs)} inputs. Use a segmentor of type='ImageEncoderDecoder'.")
         class_maps = self.afma.encode(image, maps[self.in_index[-1]])
         masks = resize(super().forward(maps), image.shape[2:], mode='bilinear', align_corners=self.align_corners)
         return self.afma.modify(masks, *class_maps), *class_maps
@@ -72,7 +73,7 @@ class AFMASegformerHead(SegformerHead):
         return losses
 
     def one_hot_masks(self, batch_data_samples: list) -> Tensor:
-        """Return the true masks (B, num_classes, H, W), zero at ignored pixels."""
+        """Return the ground-truth masks (B, num_classes, H, W), zero at ignored pixels."""
         labels = self._stack_batch_gt(batch_data_samples)  # (B, 1, H, W)
         classes = torch.arange(self.num_classes, device=labels.device).view(1, -1, 1, 1)
         return (labels == classes).float()

@@ -37,16 +37,16 @@ class CLADecoding(StockHead):
     Args:
         *args: Arguments of the head.
         pairs: Levels (i, j) of each decoder block in order, as indices of the head's inputs; level i is finer than j.
-            The last pair must contain level 0, whose size the prediction has.
+            The last pair must contain level 0, which determines the size of the prediction.
         patch_size: Patch size d in pixels.
-        normalisation: Scale correlations and products; False is the form printed in the paper.
-        combination: How the output of CLA joins a block, 'add' or 'cat'.
-        zero_init: Start with zero as the decoder's output.
+        normalisation: Scale correlations and products; False gives the form printed in the paper.
+        combination: How to combine the output of CLA with that of a block, 'add' or 'cat'.
+        zero_init: Start with a decoder output of zero.
         **kwargs: Arguments of the head.
 
     Raises:
-        ValueError: If ``pairs`` do not fit the levels or an option is unknown; at the first forward if there are too
-            few maps.
+        ValueError: If ``pairs`` do not match the levels or an option is unknown; in the first forward pass if there are
+            too few maps.
     """
 
     interpolate_mode = 'bilinear'  # for heads without this argument
@@ -68,7 +68,7 @@ class CLADecoding(StockHead):
             self.blocks.zero_output()
 
     def init_weights(self) -> None:
-        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
+        """Initialize as configured by ``init_cfg``, then apply ``zero_init`` again."""
         super().init_weights()
         if self.zero_init:
             self.blocks.zero_output()

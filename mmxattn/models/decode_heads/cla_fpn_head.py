@@ -16,8 +16,8 @@ class CLAFPNHead(CLADecoding, FPNHead):
 
     The first convolution of each level, applied at the level's own size, gives its embedding F'_i. Semantic FPN sums
     the levels, and the output of the CLA blocks is one more term of the sum. Checkpoints of
-    :class:`mmseg.models.FPNHead` load; only the keys of ``blocks`` are missing. With four levels of 256 channels and
-    128 channels in the head it adds 279,552 parameters.
+    :class:`mmseg.models.FPNHead` can be loaded; only the keys of ``blocks`` are missing. With four levels of 256
+    channels and 128 channels in the head, CLA adds 279,552 parameters.
 
     .. code-block:: python
 
@@ -29,7 +29,7 @@ class CLAFPNHead(CLADecoding, FPNHead):
             ``combination`` and ``zero_init`` of :class:`CLADecoding`.
 
     Raises:
-        ValueError: As :class:`CLADecoding`.
+        ValueError: As in :class:`CLADecoding`.
     """
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:

@@ -16,8 +16,8 @@ __all__ = ['CLASegformerHead']
 class CLASegformerHead(CLADecoding, SegformerHead):
     """SegFormer's head with CLA decoder blocks instead of the fusion convolution.
 
-    Adds 191,392 parameters to SegFormer-B0 and 353,600 to B1. CLA's Table 1 prints +0.19M and +0.1M; the latter cannot
-    be reproduced from the paper's text at equal width.
+    Adds 191,392 parameters to SegFormer-B0 and 353,600 to B1. CLA's Table 1 reports +0.19M and +0.1M; the latter cannot
+    be reproduced from the paper's text at the same width.
 
     .. code-block:: python
 
@@ -30,7 +30,7 @@ class CLASegformerHead(CLADecoding, SegformerHead):
             added to its output, so the head starts as the stock head.
 
     Raises:
-        ValueError: As :class:`CLADecoding`, or if a level is in no pair.
+        ValueError: As in :class:`CLADecoding`, or if a level is not in any pair.
     """
 
     def __init__(self, **kwargs: Any):

@@ -16,12 +16,12 @@ class CLAUPerHead(CLADecoding, UPerHead):
     """UPerNet's head with CLA decoder blocks (CLA's Sec. V: convolutional encoder-decoders).
 
     The maps that UPerNet resizes and fuses are the embeddings F'_i, the backbone's maps are the F_i, and the output of
-    the CLA blocks is added to the fused map. Checkpoints of :class:`mmseg.models.UPerHead` load; only the keys of
-    ``blocks`` are missing. With ResNet-50 and 512 channels it adds 3,937,280 parameters.
+    the CLA blocks is added to the fused map. Checkpoints of :class:`mmseg.models.UPerHead` can be loaded; only the keys
+    of ``blocks`` are missing. With ResNet-50 and 512 channels, CLA adds 3,937,280 parameters.
 
     .. code-block:: python
 
-        decode_head=dict(type='CLAUPerHead')  # in an UPerNet recipe
+        decode_head=dict(type='CLAUPerHead')  # in a UPerNet recipe
 
     Args:
         *args: Arguments of :class:`mmseg.models.UPerHead`.
@@ -29,7 +29,7 @@ class CLAUPerHead(CLADecoding, UPerHead):
             ``combination`` and ``zero_init`` of :class:`CLADecoding`.
 
     Raises:
-        ValueError: As :class:`CLADecoding`.
+        ValueError: As in :class:`CLADecoding`.
     """
 
     def _forward_feature(self, inputs: Sequence[Tensor]) -> Tensor:

@@ -85,7 +85,7 @@ class AlignedFPN(BaseAlignedFPN):
 
     Args:
         *args: Arguments of :class:`mmdet.models.FPN`.
-        align_cfg: Aligners, see :mod:`mmxattn.models.necks.alignment`. None by default.
+        align_cfg: Configs of the aligners, see :mod:`mmxattn.models.necks.alignment`. No aligners by default.
         **kwargs: Arguments of :class:`mmdet.models.FPN`.
 
     Raises:

@@ -4,7 +4,7 @@ An aligner is constructed with ``channels`` (of the low map) and ``high_channels
 returns either the aligned low map (FINE), or a pair ``(low, high)`` of the low map's size if it upsamples the high map
 itself (FINE's baselines).
 
-``align_cfg`` of a neck is one config for all fusions, or a list with one config per fusion from the top; further
+``align_cfg`` of a neck is one config for all fusions, or a list with one config per fusion from the top. The remaining
 fusions are not aligned:
 
 .. code-block:: python
@@ -43,7 +43,7 @@ def build_aligners(align_cfg: AlignCfg, channels: Sequence[tuple[int, int]]) -> 
     cfgs = [align_cfg] * len(channels) if isinstance(align_cfg, dict) else align_cfg
     if len(cfgs) > len(channels):
         raise ValueError(f'align_cfg must have at most {len(channels)} entries, one per fusion, got {len(cfgs)}.')
-    # mmengine's ModuleList: aligners re-initialize themselves after init_cfg of the neck.
+    # mmengine's ModuleList, so that aligners re-initialize themselves after the neck's init_cfg.
     return ModuleList(MODELS.build(dict(cfg, channels=low, high_channels=high))
                       for cfg, (low, high) in zip(cfgs, channels))
 

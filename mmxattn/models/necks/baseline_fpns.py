@@ -1,4 +1,4 @@
-"""FINE's baselines in an FPN: aligners for :class:`AlignedFPN`, and two necks of their own."""
+"""FINE's baselines in an FPN: aligners for :class:`AlignedFPN`, and two separate necks."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +27,15 @@ class FaPNAlignment(baselines.FaPNAlignment):
 
 @MODELS.register_module()
 class FaPN(AlignedFPN):
-    """Feature-aligned pyramid network: FSM replaces the lateral convolutions except the top one, FAM aligns fusions.
+    """Feature-aligned pyramid network.
+
+    Feature selection (FSM) replaces all lateral convolutions except the top one, and feature alignment (FAM) precedes
+    each fusion.
 
     Args:
         *args: Arguments of :class:`mmdet.models.FPN`.
         deform_groups: Groups of the deformable convolutions.
-        **kwargs: Arguments of :class:`mmdet.models.FPN`. Options of the replaced convolutions have no effect.
+        **kwargs: Arguments of :class:`mmdet.models.FPN`. Options for the replaced convolutions have no effect.
     """
 
     def __init__(self, *args: Any, deform_groups: int = 1, **kwargs: Any):

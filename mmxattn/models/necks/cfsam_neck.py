@@ -22,15 +22,15 @@ class CFSAMNeck(SecondNeck):
 
     Args:
         in_channels: Channels of each input map, fine to coarse.
-        levels: Indices of the maps to attend over; the others pass unchanged. All by default.
+        levels: Indices of the maps to attend over; the others are returned unchanged. All by default.
         channels: Channels of the tokens.
         depth: Number of Transformer blocks.
         num_heads: Number of attention heads.
-        mlp_ratio: Hidden channels of the MLPs over ``channels``.
+        mlp_ratio: Ratio of the hidden channels of the MLPs to ``channels``.
         num_parts: Number of parts of the token sequence.
-        tokens_per_part: Maximum number of tokens in a part. Set it for large pyramids (1024, for example; SSD300 has
-            970), or attention grows quadratically with the image area.
-        norm_cfg: Norm of the local convolutions, None for none.
+        tokens_per_part: Maximum number of tokens in a part. Set it for large pyramids (to 1024, for example; SSD300 has
+            970); otherwise, the cost of attention grows quadratically with the image area.
+        norm_cfg: Norm of the local convolutions; None for no norm.
         act_cfg: Activation of the local convolutions.
         stages: Stages to apply, see :class:`mmxattn.layers.CFSAM`.
         residual: Add the input maps to the outputs.
@@ -38,7 +38,7 @@ class CFSAMNeck(SecondNeck):
         init_cfg: Initialization config of mmengine.
 
     Raises:
-        ValueError: If ``levels`` are not distinct indices of ``in_channels`` or CFSAM refuses an argument.
+        ValueError: If ``levels`` are not distinct indices of ``in_channels`` or an argument is invalid for CFSAM.
     """
 
     def __init__(self,
@@ -79,7 +79,7 @@ class CFSAMNeck(SecondNeck):
             zero_init=zero_init)
 
     def init_weights(self) -> None:
-        """Initialize as configured by ``init_cfg`` and keep a ``zero_init``."""
+        """Initialize as configured by ``init_cfg``, then apply ``zero_init`` again."""
         super().init_weights()
         if self.zero_init:
             self.cfsam.zero_output()

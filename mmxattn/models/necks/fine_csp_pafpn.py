@@ -33,9 +33,9 @@ else:
 class FINECSPFusion(StockNeck):
     """Mixin for both necks: FINE and the two pathways.
 
-    The stock 1x1 convolutions (``reduce_layers``) already bring the high map to the low map's channels, so FINE gets
-    equal channels and Eq. 10's convolution is not needed. Maps of odd size work: they fail in the stock necks, which
-    upsample by a factor of 2.
+    The stock 1x1 convolutions (``reduce_layers``) already reduce the high map to the low map's channels, so both inputs
+    of FINE have equal channels and the convolution of Eq. 10 is not needed. Unlike the stock necks, which upsample by a
+    factor of 2, this also supports maps of odd size.
     """
 
     def __init__(self,
@@ -49,7 +49,7 @@ class FINECSPFusion(StockNeck):
         self.fine = build_fine(kernel_sizes, fine_cfg, zero_init, channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Fuse the backbone's maps, fine to coarse, into as many maps with ``out_channels`` channels."""
+        """Fuse the backbone's maps, fine to coarse, into the same number of maps with ``out_channels`` channels."""
         check_maps(self, inputs, self.in_channels)
         outs = self.bottom_up(self.top_down(inputs))
         return tuple(conv(x) for conv, x in zip(self.out_convs, outs))
@@ -94,13 +94,13 @@ class FINEYOLOXPAFPN(FINECSPFusion, YOLOXPAFPN):
         **kwargs: Arguments of :class:`mmdet.models.YOLOXPAFPN`.
 
     Raises:
-        ValueError: If there are more ``kernel_sizes`` than fusions or FINE refuses an argument.
+        ValueError: If there are more ``kernel_sizes`` than fusions or an argument is invalid for FINE.
     """
 
 
 @MODELS.register_module()
 class FINECSPNeXtPAFPN(FINECSPFusion, CSPNeXtPAFPN):
-    """RTMDet's neck with FINE before its top-down fusions; arguments as in :class:`FINEYOLOXPAFPN`.
+    """RTMDet's neck with FINE before its top-down fusions. See :class:`FINEYOLOXPAFPN` for arguments.
 
     .. code-block:: python
 

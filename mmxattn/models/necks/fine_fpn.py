@@ -16,7 +16,7 @@ class FINEFPN(BaseAlignedFPN):
     """Feature pyramid network with FINE before its upper fusions (FINE's Eq. 3).
 
     Takes the arguments of :class:`mmdet.models.FPN` and loads its checkpoints; only the keys of ``fine`` are missing.
-    With 256 channels and the default arguments FINE adds 1,054,208 parameters.
+    With 256 channels and the default arguments, FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 
@@ -24,14 +24,14 @@ class FINEFPN(BaseAlignedFPN):
 
     Args:
         *args: Arguments of :class:`mmdet.models.FPN`.
-        kernel_sizes: Pooling window k of FINE for each fusion from the top; further fusions are plain. Defaults to
-            (1, 2), that is C4 with C5 and C3 with C4.
+        kernel_sizes: Pooling window k of FINE for each fusion from the top; the remaining fusions do not use FINE.
+            Defaults to (1, 2), for the fusions of C4 with C5 and of C3 with C4.
         fine_cfg: Further arguments of :class:`mmxattn.layers.FINE`, shared by all fusions.
         zero_init: Start as the stock FPN.
         **kwargs: Arguments of :class:`mmdet.models.FPN`.
 
     Raises:
-        ValueError: If there are more ``kernel_sizes`` than fusions or FINE refuses an argument.
+        ValueError: If there are more ``kernel_sizes`` than fusions or an argument is invalid for FINE.
     """
 
     def __init__(self,

@@ -12,8 +12,8 @@ __all__ = ['FINEPAFPN']
 class FINEPAFPN(FINEFPN, PAFPN):
     """PANet's neck with FINE before the upper fusions of its top-down pathway.
 
-    Takes the arguments of :class:`mmdet.models.PAFPN` and FINEFPN's ``kernel_sizes``, ``fine_cfg`` and ``zero_init``;
-    checkpoints of PAFPN load. With 256 channels FINE adds 1,054,208 parameters.
+    Takes the arguments of :class:`mmdet.models.PAFPN` and FINEFPN's ``kernel_sizes``, ``fine_cfg`` and ``zero_init``,
+    and loads checkpoints of PAFPN. With 256 channels, FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 

@@ -1,4 +1,4 @@
-"""Any backbone plugin on each level of a neck."""
+"""Neck that applies a backbone plugin to each level."""
 from collections.abc import Sequence
 
 from mmengine.model import ModuleList

@@ -9,8 +9,8 @@ __all__ = ['SecondNeck']
 class SecondNeck(BaseModule):
     """Base class of necks that follow another neck.
 
-    A checkpoint of a recipe with the first neck alone loads into the list: mmengine builds a list of necks as a
-    Sequential, and keys ``neck.x`` of the checkpoint are mapped to ``neck.0.x``.
+    Checkpoints of a recipe with only the first neck can be loaded: mmengine builds a list of necks as a Sequential, and
+    the keys ``neck.x`` of the checkpoint are mapped to ``neck.0.x``.
     """
 
 

@@ -1,6 +1,6 @@
-"""Attention layers that the papers compare with, as plugins.
+"""Attention layers that the papers compare against, as plugins.
 
-SE, CBAM, ECA and CA are timm's layers and require timm on construction.
+SE, CBAM, ECA and CA are timm's layers. They require timm when they are constructed.
 """
 from ...layers import baselines
 from ...registry import MODELS
@@ -23,7 +23,7 @@ class CBAM(Plugin, baselines.CBAM):
 
 @MODELS.register_module()
 class ECA(Plugin, baselines.ECA):
-    """Efficient channel attention, see :class:`mmxattn.layers.baselines.ECA`. All positions give the same counts."""
+    """Efficient channel attention, see :class:`mmxattn.layers.baselines.ECA`. Counts are the same at all positions."""
     position = 'after_conv3'
 
 

@@ -18,8 +18,8 @@ def keep_plugins_trainable(backbone: type[Any]) -> None:
     initialization. Plugins with ``freezable=True`` are not exempt.
 
     Args:
-        backbone: Class whose ``_freeze_stages`` is wrapped. A class without this method and a class that is already
-            wrapped stay as they are.
+        backbone: Class whose ``_freeze_stages`` is wrapped. Classes without this method and classes that are already
+            wrapped are not changed.
     """
     freeze = getattr(backbone, '_freeze_stages', None)
     if freeze is None or freeze in _WRAPPED:

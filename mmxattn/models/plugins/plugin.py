@@ -16,8 +16,8 @@ class Plugin(Layer):
 
         backbone=dict(plugins=[dict(cfg=dict(type='SCSA'), position='after_conv2')])
 
-    Plugins keep the shape of their input and work at every position. The class attribute ``position`` is the one in a
-    Bottleneck block that reproduces the counts in SCSA's paper.
+    Plugins keep the shape of their input and work at every position. The class attribute ``position`` is the position
+    in a Bottleneck block that reproduces the counts in SCSA's paper.
 
     Args:
         in_channels: Channels at the plugin's position; set by the backbone.
@@ -38,7 +38,7 @@ class Plugin(Layer):
         self.freezable = freezable
 
     def init_weights(self) -> None:
-        """Re-initialize the plugin after the host's ``init_cfg``, whose rules do not suit gates, was applied."""
+        """Re-initialize the plugin, because the rules in the host's ``init_cfg`` are not suitable for gates."""
         if hasattr(self, 'reset_parameters'):
             self.reset_parameters()
             return

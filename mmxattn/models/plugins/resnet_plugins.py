@@ -10,9 +10,9 @@ __all__ = ['adapt_resnet']
 
 
 def adapt_resnet(resnet: type[Any]) -> None:
-    """Keep plugins of a ResNet trainable, and name the alternative where its blocks take no plugins.
+    """Keep plugins of a ResNet trainable, and suggest an alternative if its blocks do not support plugins.
 
-    The stock BasicBlock fails with "AssertionError: Not implemented yet.".
+    The stock error for a BasicBlock is "AssertionError: Not implemented yet.".
 
     Args:
         resnet: The ResNet class of mmdet or mmseg.

@@ -11,13 +11,13 @@ __all__ = ['CSPRepLayer']
 
 
 class CSPRepLayer(nn.Module):
-    """Fuse two concatenated maps: RepVGG blocks on one of two 1x1 convolutions, and their sum.
+    """Fuse two concatenated maps: two 1x1 convolutions, RepVGG blocks after one of them, and the sum of both branches.
 
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
         num_blocks: Number of RepVGG blocks.
-        expansion: Hidden channels over ``out_channels``.
+        expansion: Ratio of the hidden channels to ``out_channels``.
 
     Shape:
         (B, in_channels, H, W) -> (B, out_channels, H, W).

@@ -60,7 +60,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
                 level_start_index=level_start_index)
             delta = regress(query)
             states.append(query)
-            # Look forward twice: the same values, but the loss also reaches the previous layer's box.
+            # DINO's "look forward twice": the same values, but the loss also reaches the previous layer's box.
             boxes.append((delta + inverse_sigmoid(previous)).sigmoid())
             previous = (delta + inverse_sigmoid(reference)).sigmoid() if self.training else boxes[-1]
             reference = previous.detach()

@@ -32,7 +32,7 @@ class RTDETR(DINO):
         **kwargs: Arguments of :class:`mmdet.models.DINO`, without ``encoder`` and ``positional_encoding``.
 
     Raises:
-        ValueError: If number of levels or ``embed_dims`` of neck, decoder and head differ.
+        ValueError: If the number of levels or ``embed_dims`` differs between the neck, the decoder and the head.
     """
 
     def __init__(self, *args: Any, num_feature_levels: int = 3, **kwargs: Any):
@@ -45,7 +45,7 @@ class RTDETR(DINO):
         if self.bbox_head.embed_dims != self.embed_dims:
             raise ValueError(f'RTDETR: embed_dims of decoder and bbox_head must be equal, got {self.embed_dims} and '
                              f'{self.bbox_head.embed_dims}.')
-        # The release's table has a row for padding that is never used. Padded queries are zeros here.
+        # The embedding of the release has a padding row that is never used. Here, padded queries are zero.
         self.dn_query_generator.label_embedding = nn.Embedding(
             self.bbox_head.num_classes + 1, self.embed_dims, padding_idx=self.bbox_head.num_classes)
 
@@ -59,7 +59,7 @@ class RTDETR(DINO):
         self.memory_trans_norm = nn.LayerNorm(self.embed_dims)
 
     def init_weights(self) -> None:
-        """Initialize decoder and query selection as the release does."""
+        """Initialize the decoder and the query selection as in the release."""
         super(DeformableDETR, self).init_weights()
         for parameter in self.decoder.parameters():
             if parameter.dim() > 1:
@@ -75,7 +75,7 @@ class RTDETR(DINO):
 
         Args:
             mlvl_feats: Maps of the neck.
-            batch_data_samples: Data samples with the sizes of images and batch.
+            batch_data_samples: Data samples with the sizes of the images and of the padded batch.
 
         Returns:
             Inputs of :meth:`forward_encoder` and of the decoder.

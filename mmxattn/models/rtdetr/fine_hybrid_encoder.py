@@ -16,7 +16,7 @@ class FINEHybridEncoder(BaseHybridEncoder):
     """RT-DETR's hybrid encoder with FINE before its top-down fusions (FINE's Eq. 3).
 
     Takes the arguments of :class:`RTDETRHybridEncoder` except ``align_cfg`` and loads its checkpoints; only the keys of
-    ``fine`` are missing. With 256 channels and the default arguments FINE adds 1,054,208 parameters.
+    ``fine`` are missing. With 256 channels and the default arguments, FINE adds 1,054,208 parameters.
 
     .. code-block:: python
 
@@ -30,7 +30,7 @@ class FINEHybridEncoder(BaseHybridEncoder):
         **kwargs: Arguments of :class:`RTDETRHybridEncoder`.
 
     Raises:
-        ValueError: If there are more ``kernel_sizes`` than fusions, or encoder or FINE refuse an argument.
+        ValueError: If there are more ``kernel_sizes`` than fusions, or an argument is invalid for the encoder or FINE.
     """
 
     def __init__(self,

@@ -1,7 +1,7 @@
 """Hybrid encoder of RT-DETR, as a neck (Fig. 4).
 
-Differences from the release: images need not be square; the position embedding follows the map's rows and columns and
-equals the release's on square maps.
+Differences from the release: images need not be square. The position embedding is computed for the map's rows and
+columns; for square maps, it equals that of the release.
 """
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +57,7 @@ class BaseHybridEncoder(BaseModule):
             CSPRepLayer(2 * out_channels, out_channels, num_blocks, expansion) for _ in range(num_fusions))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Encode and fuse the backbone's maps, fine to coarse, into as many maps with ``out_channels`` channels."""
+        """Encode and fuse the backbone's maps, fine to coarse. The outputs have ``out_channels`` channels."""
         check_maps(self, inputs, self.in_channels)
         maps = self.project(inputs)
         maps[-1] = self.attend(maps[-1])
@@ -95,7 +95,7 @@ class BaseHybridEncoder(BaseModule):
 
     @staticmethod
     def upsample(high: Tensor, low: Tensor) -> Tensor:
-        """Upsample the high map to the low map's size, nearest neighbor."""
+        """Upsample the high map to the low map's size with nearest-neighbor interpolation."""
         return F.interpolate(high, size=low.shape[2:], mode='nearest')
 
     def merge(self) -> None:
@@ -113,9 +113,9 @@ class RTDETRHybridEncoder(BaseHybridEncoder):
         in_channels: Channels of the backbone's maps, fine to coarse.
         out_channels: Channels of the neck, a multiple of 4.
         encoder: Arguments of :class:`mmdet.models.DetrTransformerEncoder`.
-        expansion: Hidden channels of a fusion block over ``out_channels``: 1 in RT-DETR-R50, 0.5 in R18.
+        expansion: Ratio of the hidden channels of a fusion block to ``out_channels``: 1 in RT-DETR-R50, 0.5 in R18.
         num_blocks: Number of RepVGG blocks in a fusion block.
-        align_cfg: Aligners, see :mod:`mmxattn.models.necks.alignment`. None by default.
+        align_cfg: Configs of the aligners, see :mod:`mmxattn.models.necks.alignment`. No aligners by default.
         init_cfg: Initialization config of mmengine.
 
     Raises:

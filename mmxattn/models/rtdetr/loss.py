@@ -2,8 +2,8 @@
 
 Papers: Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", Eq. 2; RT-DETR, Eq. 3.
 
-Differences from the papers: as in RT-DETR's release no gradient flows through the weight of a class (it does in
-mmdet's varifocal loss), so a matched query without overlap pulls the score of its class neither up nor down.
+Differences from the papers: as in RT-DETR's release, no gradient flows through the weight of a class (it does in
+mmdet's varifocal loss), so a matched query without overlap neither increases nor decreases the score of its class.
 """
 import torch
 import torch.nn.functional as F

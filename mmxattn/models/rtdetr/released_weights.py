@@ -76,18 +76,18 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> None:
     """Convert a released checkpoint to one for ``load_from`` and ``mim test``.
 
     Args:
-        source: Released file. Its averaged weights (``ema``) are used if it has some.
+        source: Released file. Its averaged weights (``ema``) are used if it has any.
         target: File to write.
 
     Raises:
-        ValueError: If ``source`` is missing or not a checkpoint of the release, or ``target`` is ``source`` or in a
-            missing folder. Nothing is written then.
+        ValueError: If ``source`` is missing or not a checkpoint of the release, or if ``target`` is ``source`` or in a
+            missing folder. No file is written in these cases.
     """
     source, target = Path(source), Path(target)
     if not source.is_file():
         raise ValueError(f"There is no file {source}. Pass a checkpoint of RT-DETR's release.")
     if target.resolve() == source.resolve():
-        raise ValueError(f'target must be another file than source, got {target} for both.')
+        raise ValueError(f'target must differ from source, got {target} for both.')
     if not target.parent.is_dir():
         raise ValueError(f'target must be in an existing folder, got {target}.')
     checkpoint = read_checkpoint(source)

@@ -2,8 +2,8 @@
 
 Paper: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again".
 
-Differences from the paper: no identity branch, and SiLU, as in RT-DETR (Fig. 4). Parameters have the names of RT-DETR's
-release.
+Differences from the paper: no identity branch, and SiLU, as in RT-DETR (Fig. 4). Parameters have the same names as in
+RT-DETR's release.
 """
 from collections.abc import Callable
 from typing import cast
@@ -23,7 +23,7 @@ class ConvNorm(nn.Module):
         out_channels: Output channels.
         kernel_size: Odd kernel size; padded to keep the size.
         stride: Stride s.
-        act: Class of the activation, None for none.
+        act: Class of the activation; None for no activation.
 
     Shape:
         (B, in_channels, H, W) -> (B, out_channels, ceil(H / s), ceil(W / s)).
@@ -40,7 +40,7 @@ class ConvNorm(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
     def merged(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the convolution with the norm folded into it."""
+        """Return the weight and bias of the convolution with the norm folded into it."""
         mean, variance = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
         scale = self.norm.weight / (variance + self.norm.eps).sqrt()  # (C_out,)
         return self.conv.weight * scale.view(-1, 1, 1, 1), self.norm.bias - mean * scale

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 __all__ = ['as_c_function', 'exp2', 'float_array', 'int_array', 'jit', 'maximum', 'num_threads', 'source_digest',
            'thread_num']
 
-# Sums may be reordered and fused with products. NaN and infinity keep their meaning.
+# Sums may be reordered and fused with products. NaN and infinity are still handled correctly.
 OPTIONS: dict[str, Any] = dict(fastmath={'reassoc', 'contract', 'nsz', 'arcp', 'afn'}, error_model='numpy')
 jit = njit(**OPTIONS)
 
@@ -25,7 +25,7 @@ num_threads = types.ExternalFunction('omp_get_num_threads', types.int32())
 
 @jit
 def exp2(x):
-    """Compute 2**x within the range of normal float32. LLVM vectorizes it, unlike a call of the C library."""
+    """Compute 2**x within the range of normal float32. LLVM vectorizes it, unlike a call to the C library."""
     x = min(max(x, np.float32(-126)), np.float32(126))
     whole = np.floor(x + np.float32(0.5))
     rest = x - whole
@@ -42,7 +42,7 @@ def exp2(x):
 
 @njit(fastmath={'nnan', 'nsz', 'reassoc'})  # LLVM does not vectorize a maximum that respects NaN
 def maximum(x):
-    """Return the largest element of a float32 array, or any value if one is NaN."""
+    """Return the largest element of a float32 array, or an arbitrary value if an element is NaN."""
     largest = x[0]
     for i in range(x.shape[0]):
         largest = max(largest, x[i])
@@ -79,12 +79,12 @@ def as_c_function(function: Callable, args: type[ctypes.Structure], cache: bool)
     """Compile a Python function to a C function.
 
     Args:
-        function: Takes a pointer to ``args`` and returns nothing.
-        args: The structure with its arguments.
+        function: Function that takes a pointer to ``args`` and returns nothing.
+        args: Structure type of the arguments.
         cache: Whether to cache the machine code on disk.
 
     Returns:
-        Numba's C callback, with its ``address``.
+        Numba's C callback, which has an ``address``.
 
     Raises:
         RuntimeError: If ``cache`` is True and no directory is writable.
@@ -95,8 +95,8 @@ def as_c_function(function: Callable, args: type[ctypes.Structure], cache: bool)
 def source_digest(file: str) -> str:
     """Hash the source of all modules in a file's folder and in this one.
 
-    Numba's cache only notices changes of the function's own file. A kernel that closes over this digest is recompiled
-    when anything that it calls changes.
+    Numba's cache only detects changes to the function's own file. A kernel that closes over this digest is recompiled
+    when any function that it calls changes.
     """
     paths = [path for folder in (file, __file__) for path in sorted(Path(folder).parent.glob('*.py'))]
     return hashlib.sha256(b''.join(path.read_bytes() for path in paths)).hexdigest()

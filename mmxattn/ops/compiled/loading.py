@@ -14,11 +14,11 @@ def load_kernel(module: str) -> Any:
     """Import a module and compile its kernel.
 
     Args:
-        module: Dotted name of a module with a function ``compile_kernel(cache)``. It is imported here because it needs
-            Numba.
+        module: Dotted name of a module with a function ``compile_kernel(cache)``. It is imported here because it
+            requires Numba.
 
     Returns:
-        Numba's C callback, whose ``address`` is a C function, or None without Numba or GCC's OpenMP runtime.
+        Numba's C callback, whose ``address`` is a C function, or None if Numba or GCC's OpenMP runtime is missing.
     """
     try:
         from llvmlite.binding import add_symbol

@@ -1,6 +1,6 @@
 """Run compiled code in the OpenMP threads of PyTorch's operators.
 
-The threads of another pool would compete with PyTorch's, which spin for a while after each operator.
+The threads of another pool would compete with PyTorch's threads, which spin for a while after each operator.
 """
 import ctypes
 import functools
@@ -28,7 +28,7 @@ def parallel(function: int, args: int, num_threads: int) -> None:
 
     Args:
         function: Address of a C function that takes one pointer and returns nothing.
-        args: The pointer.
+        args: Pointer to pass to the function.
         num_threads: Maximum number of threads.
     """
     _gomp_parallel()(function, args, num_threads, 0)
@@ -36,7 +36,7 @@ def parallel(function: int, args: int, num_threads: int) -> None:
 
 @functools.cache
 def _gomp_parallel() -> Any:
-    """Return the function to which GCC compiles ``#pragma omp parallel``. LLVM's and Intel's OpenMP have it too."""
+    """Return the function to which GCC compiles ``#pragma omp parallel``. LLVM's and Intel's OpenMP also have it."""
     function = openmp_function('GOMP_parallel')
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     function.restype = None

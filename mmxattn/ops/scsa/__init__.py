@@ -1,6 +1,6 @@
 """SCSA as one operator: Triton kernels on a GPU, loops compiled by Numba on a CPU.
 
-As PyTorch operators, SCSA takes about forty launches and reads its map nine times.
+Composed of PyTorch operators, SCSA takes about forty kernel launches and reads its input nine times.
 """
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,14 @@ from .params import kernel_sizes
 
 __all__ = ['is_supported', 'scsa']
 
-HAS_LIBRARY = hasattr(torch.library, 'register_vmap')  # PyTorch 2.5
+HAS_LIBRARY = hasattr(torch.library, 'register_vmap')  # PyTorch >= 2.5
 if HAS_LIBRARY:
     from .registration import SCSAFunction, scsa_op
 
 
 def scsa(x: Tensor, params: Sequence[Tensor], window: tuple[int, int], gate_scale: float,
          eps: Sequence[float]) -> Tensor:
-    """Compute SCSA with its first derivatives.
+    """Compute SCSA. First derivatives are supported.
 
     Call it only if :func:`is_supported` returns True for the same arguments.
 
@@ -49,7 +49,7 @@ def is_supported(x: Tensor, params: Sequence[Any], window: tuple[int, int], *arg
         x: Input of shape (B, C, H, W).
         params: Parameters as in :func:`scsa`.
         window: Height and width of the pooling window.
-        *args: Other arguments of :func:`scsa`, which do not matter.
+        *args: Other arguments of :func:`scsa`, which are ignored.
 
     Returns:
         False for exports, forward-mode AD, tensor subclasses, tensors that are not contiguous, dtypes, devices and
@@ -71,5 +71,5 @@ def _has_tangent(x: Tensor) -> bool:
     """Check for forward-mode AD."""
     try:
         return forward_ad.unpack_dual(x).tangent is not None
-    except RuntimeError:  # vmap inside jvp has no rule for it
+    except RuntimeError:  # vmap inside jvp does not support unpack_dual
         return True

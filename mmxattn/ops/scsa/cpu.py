@@ -1,4 +1,4 @@
-"""SCSA on a CPU: forward by the compiled loops of ``cpu_kernels.py``, backward in PyTorch."""
+"""SCSA on a CPU: forward with the compiled loops of ``cpu_kernels.py``, backward in PyTorch."""
 import ctypes
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -17,8 +17,8 @@ __all__ = ['backward', 'forward', 'is_supported', 'saved_numel']
 KERNEL = 'mmxattn.ops.scsa.cpu_kernels'
 NUMBA_IS_INSTALLED = find_spec('numba') is not None
 MIN_ELEMENTS_PER_THREAD = 2**15  # as in PyTorch's operators
-MIN_GROUPS_PER_THREAD = 4  # keeps threads evenly loaded if the groups do not divide among them
-BLOCK = 2**19  # elements of a map that backward takes at a time per thread: 2 MiB
+MIN_GROUPS_PER_THREAD = 4  # keeps the load balanced if the number of groups is not a multiple of the number of threads
+BLOCK = 2**19  # elements of a map that backward processes at a time per thread: 2 MiB
 # PyTorch's matrix products are faster than the attention loops if both are exceeded: multiply-adds per pixel of the
 # map, and pixels of the pooled map. A window of 7 stays below the first up to 4900 channels.
 MAX_ATTENTION_COST, MAX_POOLED_PIXELS = 100, 16
@@ -43,7 +43,7 @@ def _kernel_is_available() -> bool:
 
 
 def saved_sizes(shape: Sequence[int], window: tuple[int, int]) -> list[int]:
-    """Return the elements of mean_h, mean_w, gate_h, gate_w, pooled and gate_c."""
+    """Return the numbers of elements of mean_h, mean_w, gate_h, gate_w, pooled and gate_c."""
     batch, channels, height, width = shape
     pixels = (height // window[0]) * (width // window[1])
     return [batch * channels * n for n in (height, width, height, width, pixels, 1)]
@@ -126,7 +126,7 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
     grad_pooled, grads_c = channel_logits_backward(grad_logits, pooled.view(batch, channels, -1), named, eps[2])
     grad_pooled = grad_pooled.reshape(maps, height // window[0], width // window[1]) / (window[0] * window[1])
 
-    # Row and column gates: the map has the gradient through the output, and through the pooled map.
+    # Row and column gates: gradients of the map come from the output and from the pooled map.
     sum_h, sum_w = torch.empty_like(a), torch.empty_like(b)
     for x_, grad_, a_, b_, g_, pooled_, out, sum_h_, sum_w_ in blocks(x, grad, a, b, g, grad_pooled, grad_x, sum_h,
                                                                        sum_w):
@@ -149,7 +149,7 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
 
 
 def channels_first(sequences: Tensor, batch: int, groups: int, channels: int) -> Tensor:
-    """Reorder the kernels' (B, groups, L, C / groups) to (B, C, L)."""
+    """Reorder the layout of the kernels, (B, groups, L, C / groups), to (B, C, L)."""
     return sequences.view(batch, groups, -1, channels // groups).transpose(2, 3).contiguous().view(batch, channels, -1)
 
 

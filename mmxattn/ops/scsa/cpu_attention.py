@@ -1,6 +1,6 @@
 """SCSA's channel attention as Numba loops: norm, projections, scores and weighted mean (Eq. 9 to 12).
 
-The mean over pixels of A V is A times the mean of V, so that values are one number per channel.
+The mean over pixels of A V is A times the mean of V, so a value is a single number per channel.
 """
 import numpy as np
 

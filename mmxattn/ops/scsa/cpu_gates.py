@@ -13,7 +13,7 @@ ONE = np.float32(1)
 
 @jit
 def parameter(args, index, shape):
-    """View a parameter: convolution weights and biases, then norm_h, norm_w and norm, then q, k and v."""
+    """View a parameter. The order is convolution weights and biases, norm_h, norm_w, norm, and q, k, v."""
     return float_array(int_array(args.params_ptr, 2 * args.groups + 9)[index], shape)
 
 

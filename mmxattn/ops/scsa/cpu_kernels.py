@@ -1,12 +1,12 @@
 """SCSA as loops for a CPU, compiled by Numba: the passes over the map, and how threads share them.
 
-As PyTorch operators, SCSA reads its map nine times. Here a thread takes a channel group through means, gates and
-pooling while the group is in its cache (``Stage.SMSA``). When all threads are done, it takes its share of the channels
-through attention and the product with the gates (``Stage.CHANNELS``). If there are too few groups for the threads, the
-first part runs as three stages: ``MEANS``, ``GATES`` and ``POOL``.
+Composed of PyTorch operators, SCSA reads its input nine times. Here, a thread computes the means, gates and pooled map
+of a channel group while the group is in its cache (``Stage.SMSA``). When all threads are done, each computes the
+attention of its share of the channels and multiplies them by their gates (``Stage.CHANNELS``). If there are too few
+groups for the threads, the first part runs as three stages: ``MEANS``, ``GATES`` and ``POOL``.
 
-Row and column means and gates have the channels of a group innermost, so that a convolution over seven rows still
-vectorizes over channels.
+In row and column means and gates, the channels of a group are the innermost dimension, so that even a convolution over
+seven rows is vectorized over channels.
 """
 from typing import Any
 
@@ -109,7 +109,7 @@ def gate_channels(args, start, stop):
 
 @jit
 def run_stage(args, thread, threads):
-    """Run a thread's share of a stage. A unit of work is a channel group, or a channel."""
+    """Run a thread's share of a stage. A unit of work is a channel group or a channel, depending on the stage."""
     stage, members = args.stage, args.channels // args.groups
     by_group = stage == SMSA or stage == GATES
     units = args.batch * args.groups if by_group else args.batch * args.channels

@@ -1,6 +1,6 @@
 """Gradients of SCSA's small parts, between the passes over the map: from a gate's logits back to its input.
 
-Written out, because autograd is off inside a registered operator.
+They are written explicitly because autograd is disabled inside a registered operator.
 """
 from collections.abc import Sequence
 

@@ -7,7 +7,7 @@ Int = ctypes.c_ssize_t
 
 
 class Stage:
-    """Parts of the kernel. Every thread finishes one before the next starts."""
+    """Stages of the kernel. All threads finish a stage before the next one starts."""
     MEANS, GATES, POOL, CHANNELS, SMSA = range(5)  # SMSA is MEANS, GATES and POOL, one channel group at a time
 
 

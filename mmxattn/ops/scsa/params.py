@@ -18,7 +18,7 @@ class Params(NamedTuple):
 
 
 def split_params(params: Sequence[Tensor]) -> Params:
-    """Name the parameters of a flat list."""
+    """Split a flat list of parameters into named parts."""
     groups = (len(params) - 9) // 2
     rest = params[2 * groups:]
     return Params(params[:groups], params[groups:2 * groups], rest[:2], rest[2:4], rest[4:6], rest[6:])

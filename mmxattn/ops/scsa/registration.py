@@ -1,7 +1,7 @@
-"""SCSA as operators of PyTorch: ``mmxattn::scsa`` and ``mmxattn::scsa_backward``.
+"""SCSA as PyTorch operators: ``mmxattn::scsa`` and ``mmxattn::scsa_backward``.
 
 The dispatcher then handles autograd, torch.compile, torch.vmap, torch.func.grad and FLOP counters. Second derivatives
-raise. Needs PyTorch 2.5.
+raise an error. Requires PyTorch 2.5.
 """
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,9 +66,10 @@ def _(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], window: 
 
 
 class SCSAFunction(torch.autograd.Function):
-    """SCSA with its gradients for eager mode.
+    """SCSA with gradients, for eager mode.
 
-    It composes with nested torch.func transforms. Formulas of ``register_autograd``, which torch.compile needs, do not.
+    Unlike the formulas of ``register_autograd``, which torch.compile needs, it composes with nested torch.func
+    transforms.
     """
 
     generate_vmap_rule = True
@@ -163,5 +164,5 @@ def scsa_flops(x_shape: Sequence[int], params_shapes: Sequence[Sequence[int]], w
 def scsa_backward_flops(grad_shape: Sequence[int], x_shape: Sequence[int], saved_shape: Sequence[int],
                         params_shapes: Sequence[Sequence[int]], window: Sequence[int], *args: Any,
                         **kwargs: Any) -> int:
-    """Count two products per product of the forward pass."""
+    """Count two products for each product in the forward pass."""
     return 2 * scsa_flops(x_shape, params_shapes, window)

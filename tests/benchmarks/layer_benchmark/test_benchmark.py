@@ -31,7 +31,7 @@ def bench(*cases, **options):
     return list(bench_layers(cases, PEAK, **dict(dict(turns=3), **options)))
 
 
-def test_results_of_both_passes():
+def test_both_passes_report_times_memory_and_bounds():
     lines = []
     inference, training = bench(SCSA_CASE, log=lines.append)
     assert lines == ['SCSA 2x8x9x11, inference', 'SCSA 2x8x9x11, training step']
@@ -51,7 +51,7 @@ def test_results_of_both_passes():
     assert saved['speedup']['median'] == inference.speedup.median and saved['compiled_speedup'] is None
 
 
-def test_case_without_reference():
+def test_case_without_reference_has_no_speedup_and_error():
     result, = bench(replace(SCSA_CASE, reference=None), training=False)
     assert result.eager.seconds and result.reference is result.speedup is result.error is None
     json.dumps(result.to_dict())

@@ -39,7 +39,7 @@ def test_views_and_allocation_move_nothing(function):
     assert bytes_moved(function) == 0
 
 
-def test_inplace_operators():
+def test_inplace_operators_count_reads_and_writes():
     x = torch.ones(4, 8, 16)
     assert bytes_moved(lambda: x.add_(B)) == 3 * MAP
     assert bytes_moved(lambda: x.copy_(B)) == 2 * MAP
@@ -53,12 +53,12 @@ def test_backward_pass_is_included():
     assert bytes_moved(lambda: torch.autograd.grad(out, [x, y], gradient)) == 6 * MAP
 
 
-def test_element_size():
+def test_bytes_depend_on_the_element_size():
     half = A.half()
     assert bytes_moved(lambda: half + half.clone()) == (2 + 3) * MAP // 2
 
 
-def test_custom_operators_are_unknown():
+def test_custom_operators_have_unknown_traffic():
     @torch.library.custom_op('mmxattn_test::double', mutates_args=())
     def double(x: torch.Tensor) -> torch.Tensor:
         return 2 * x

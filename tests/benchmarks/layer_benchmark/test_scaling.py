@@ -40,7 +40,7 @@ def test_one_result_per_pass_and_size():
     assert json.loads(json.dumps(results[1].to_dict()))['base_seconds'] == results[0].seconds
 
 
-def test_values_per_pixel():
+def test_time_and_memory_are_relative_to_the_smallest_side():
     result = ScalingResult('x', 'small', 20, False, seconds=[8., 16.], memory=12, base_side=10, base_seconds=[1., 2.],
                            base_memory=2)
     assert result.time_per_pixel.median == 2 and result.memory_per_pixel == 1.5

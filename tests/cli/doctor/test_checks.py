@@ -29,7 +29,7 @@ def test_checks_pass_here(name):
 @pytest.mark.parametrize('error, expected', [
     (checks.Skip('none'), ('x', 'skipped', 'none')), (SystemExit('over'), ('x', 'failed', 'SystemExit: over')),
     (RuntimeError('one\ntwo'), ('x', 'failed', 'RuntimeError: one'))])
-def test_errors_are_results(error, expected, monkeypatch):
+def test_errors_are_reported_as_results(error, expected, monkeypatch):
     def fail():
         raise error
 
@@ -75,7 +75,7 @@ def replace(path, value):
 
 
 def break_import(name):
-    """Make a toolbox raise in its import, as those of OpenMMLab do for unsupported versions."""
+    """Make the import of a toolbox raise, as those of OpenMMLab do for unsupported versions."""
     import_module = importlib.import_module
 
     def fail(module):

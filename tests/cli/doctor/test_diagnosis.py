@@ -19,7 +19,7 @@ TOOL = Path(__file__).parents[3] / 'tools' / 'doctor.py'
 
 
 def diagnose_versions(versions, **failures):
-    """The diagnosis and its report if all checks pass but ``failures`` (name and message)."""
+    """Return the diagnosis and its report if all checks pass except ``failures`` (name and message)."""
     lines = []
 
     def runner(names):
@@ -33,7 +33,7 @@ def test_working_stack_has_no_problems(versions, stack):
     diagnosis, report = diagnose_versions(versions, chained_plugins='only the last')
     assert diagnosis.problems == [] and diagnosis.to_dict()['healthy']
     assert report.startswith(stack) and report.endswith('Everything works.')
-    assert '  limitation  of several plugins at one position only the last one has an effect' in report
+    assert '  limitation  if a position has several plugins, only the last one has an effect' in report
     assert '  patched     SSDHead has no loss_cls' in report and 'issue 11780' in report
     assert all(f'  ok    {title}' in report for title in TITLES.values())
 

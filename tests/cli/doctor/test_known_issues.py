@@ -1,4 +1,4 @@
-"""Known issues are found by their versions, and by no others."""
+"""Known issues are found for the affected versions, and for no others."""
 import pytest
 from stack_versions import ONEDL, OPENMMLAB
 
@@ -23,7 +23,7 @@ CASES = {
     'frozen_stages': (OPENMMLAB, {'mmsegmentation': '1.2.2'}),
     'the checkpoint of a single neck': (ONEDL, {'mmengine': '0.10.7'}),
     'BatchNorm raises': (OPENMMLAB, {}),
-    'of several plugins': (ONEDL, {'mmdet': '3.3.0'}),
+    'if a position has several plugins': (ONEDL, {'mmdet': '3.3.0'}),
     "_base_ = 'mmseg::": (ONEDL, OPENMMLAB),
     'checkpoints that PyTorch refuses': (ONEDL, OPENMMLAB),
     'openmim does not find': (OPENMMLAB, ONEDL),
@@ -32,7 +32,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('issue', KNOWN_ISSUES, ids=lambda issue: issue.description[:40])
-def test_issue_is_found_by_its_versions(issue):
+def test_issue_applies_to_affected_versions_only(issue):
     (affected, unaffected), = [case for begin, case in CASES.items() if issue.description.startswith(begin)]
     assert issue.applies_to(Installed(affected))
     assert not issue.applies_to(Installed(unaffected))

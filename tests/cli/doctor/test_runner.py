@@ -1,4 +1,4 @@
-"""Checks that crash, hang or exit are results, and the others still run."""
+"""Checks that crash, hang or exit are reported as failed, and the others still run."""
 import signal
 import subprocess
 

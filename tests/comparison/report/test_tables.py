@@ -20,7 +20,7 @@ def keep_one_run(comparison):
         del recipe.runs[1:]
 
 
-def test_headings(comparison):
+def test_tables_are_grouped_by_heading(comparison):
     headings = {heading: [table.title for table in own] for heading, own in tables_by_heading(comparison).items()}
     assert headings == {
         'Complexity': ['Complexity', 'Uncounted operators'],
@@ -68,11 +68,11 @@ def test_crosscheck_is_described(comparison):
     assert 'fine-fpn: the tracing counter of mmengine disagrees in neck (7 MACs instead of 1,000).' in note
 
 
-def test_uncounted_operators(comparison):
+def test_uncounted_operators_list_calls_and_elements(comparison):
     assert texts(comparison)['Uncounted operators'] == {'aten.relu_': ['7', '3.500', '7', '3.500']}
 
 
-def test_accuracy_over_seeds(comparison):
+def test_accuracy_is_mean_and_deviation_over_seeds(comparison):
     tables = texts(comparison)
     assert tables['Accuracy']['AP'] == ['0.410 ±0.014', '0.420 ±0.014 (+0.010)']
     assert tables['Accuracy']['AP_S'] == ['-', '-']
@@ -124,7 +124,7 @@ def test_failed_mode_shows_its_error(comparison):
     assert texts(comparison)['Speed'] == {'fp32: failed': ['RuntimeError: no such kernel'] * 2}
 
 
-def test_receptive_fields(comparison):
+def test_receptive_fields_are_compared_by_stage(comparison):
     stage = dict(name='neck.0', sigma=12.5, sigma_ratio=None, area_ratios={'20%': 0.01, '99%': 0.5}, images=4)
     other = dict(stage, sigma=15.0, sigma_ratio=2.0)
     comparison.visualization = [dict(title='Effective receptive field', numbers={'fpn': [stage], 'fine-fpn': [other]})]
@@ -133,7 +133,7 @@ def test_receptive_fields(comparison):
         'neck.0: area of 20% (%)': ['1.0', '1.0 (+0.0)'], 'neck.0: area of 99% (%)': ['50.0', '50.0 (+0.0)']}
 
 
-def test_summary(comparison):
+def test_summary_selects_the_main_rows(comparison):
     assert [row.name for row in summary_table(comparison).rows] == [
         'Parameters (M)', 'MACs (G)', 'AP', 'AP50', 'AP_S', 'AP_M', 'AP_L', 'Training time per run (min)',
         'fp32: latency, p50 of 3 (ms)', 'fp32: training step, batch size 16, p50 of 1 (ms)']

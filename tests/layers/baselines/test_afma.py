@@ -103,7 +103,7 @@ def test_loss_of_the_target_attention_is_zero():
 
 
 @pytest.mark.parametrize('patch_size', [1, 2, 4])
-def test_gradients(patch_size):
+def test_gradients_match_finite_differences(patch_size):
     layer = AFMA(2, 2, patch_size, hidden_channels=2).double()
     torch.manual_seed(0)
     maps = [torch.randn(1, c, *size, dtype=torch.double, requires_grad=True)

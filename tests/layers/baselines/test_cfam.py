@@ -51,7 +51,7 @@ def test_parameters_match_the_published_count():
     assert sum(p.numel() for p in CFAM(SSD300).parameters()) == convolutions + 2 * 1536 * 96 + 1536 + 96
 
 
-def test_gradients():
+def test_gradients_match_finite_differences():
     layer = CFAM([2, 3], channels=4, ratio=2).double()
     maps = [x.requires_grad_() for x in pyramid([2, 3], [(3, 2), (1, 1)])]
     assert torch.autograd.gradcheck(lambda *x: tuple(layer(x)), maps)

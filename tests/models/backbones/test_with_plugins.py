@@ -150,7 +150,7 @@ def test_compiles_without_a_graph_break(place):
 
 
 @pytest.mark.parametrize('strict', [False, True])
-def test_exports(strict):
+def test_exported_program_computes_the_same_maps(strict):
     backbone = build(**ONE_STAGE)
     exported = torch.export.export(backbone, (image(), ), strict=strict)
     assert same(exported.module()(image()), backbone(image()), atol=1e-5)

@@ -108,7 +108,7 @@ def test_plugin_runs_once_in_every_block(host):
 
 @pytest.mark.parametrize('host', ['mmpretrain.MobileNetV2', 'mmpretrain.RepVGG', 'mmdet.SwinTransformer',
                                   'mmseg.MixVisionTransformer'])
-def test_checkpointing_gives_the_same(host):
+def test_activation_checkpointing_gives_the_same_gradients(host):
     plain, saving = build(host), build(host, with_cp=True)
     for backbone in (plain, saving):
         backbone.apply(lambda m: setattr(m, 'drop_prob', 0) if hasattr(m, 'drop_prob') else None)
@@ -120,7 +120,7 @@ def test_checkpointing_gives_the_same(host):
 
 @pytest.mark.parametrize('host', ['mmpretrain.ResNet', 'mmpretrain.MobileNetV2', 'mmpretrain.RepVGG',
                                   'mmpretrain.SwinTransformer', 'mmdet.MobileNetV2', 'mmdet.SwinTransformer'])
-def test_plugins_of_frozen_stages_go_on_training(host):
+def test_plugins_of_frozen_stages_stay_trainable_unless_freezable(host):
     for freezable in (False, True):
         backbone = build(host, dict(freezable=freezable), frozen_stages=1)
         for _ in range(2):
@@ -135,7 +135,7 @@ def test_plugins_of_frozen_stages_go_on_training(host):
 
 @given(height=st.integers(32, 100), width=st.integers(32, 100))
 @settings(max_examples=10, deadline=None)
-def test_tokens_are_the_map_they_stand_for(height, width):
+def test_plugin_gets_the_map_of_the_tokens(height, width):
     backbone = build('mmdet.SwinTransformer')
     block = backbone.stages[0].blocks[0]
     attention = []
@@ -146,7 +146,7 @@ def test_tokens_are_the_map_they_stand_for(height, width):
         backbone(image(height, width))
     [(shape, tokens)], [(x, out)] = attention, given_to_scsa
     assert x.shape == (2, 16, math.ceil(height / 4), math.ceil(width / 4)) and tuple(shape) == x.shape[2:]
-    assert torch.equal(tokens, out.flatten(2).transpose(1, 2))  # what the block goes on with
+    assert torch.equal(tokens, out.flatten(2).transpose(1, 2))  # input of the rest of the block
     assert torch.equal(block.scsa(x), out)
 
 

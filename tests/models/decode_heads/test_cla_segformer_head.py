@@ -43,7 +43,7 @@ def test_agrees_with_the_paper():
     assert torch.allclose(ours(inputs), ours.cls_seg(x), rtol=1e-10)
 
 
-def test_one_pair_of_levels():
+def test_head_works_with_one_pair_of_levels():
     ours = head(in_channels=[4, 16], in_index=[0, 3], pairs=((0, 1), ))
     inputs = maps()
     one, four = [conv(x) for conv, x in zip(ours.convs, (inputs[0], inputs[3]))]

@@ -14,7 +14,7 @@ def neck(**kwargs):
     return CFSAMNeck([8] * 4, **{**dict(channels=8, num_heads=2, depth=1), **kwargs})
 
 
-def test_is_the_layer():
+def test_neck_computes_the_same_as_the_layer():
     ours = neck().eval()
     assert all(torch.equal(x, y) for x, y in zip(ours(maps()), ours.cfsam(maps())))
 

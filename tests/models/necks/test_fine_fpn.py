@@ -99,7 +99,7 @@ def test_checkpoint_of_fpn_loads(capsys):
     dict(start_level=1, end_level=3, num_outs=1),
     dict(start_level=1, add_extra_convs='on_xxx', num_outs=5),
 ], ids=str)
-def test_refuses_what_fpn_refuses(settings):
+def test_arguments_that_fpn_rejects_are_rejected(settings):
     for kind in (FPN, FINEFPN):
         with pytest.raises(AssertionError):
             kind(CHANNELS, 8, **settings)

@@ -28,7 +28,7 @@ def test_every_bottleneck_has_a_plugin(host):
     assert [x.shape[1] for x in outs] == [32, 64, 128, 256]
 
 
-def test_is_the_layer():
+def test_plugin_computes_the_same_as_the_layer():
     torch.manual_seed(0)
     plugin, layer = SCSA(8), layers.SCSA(8)
     layer.load_state_dict(plugin.state_dict())

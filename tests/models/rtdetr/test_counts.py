@@ -36,7 +36,7 @@ def forward(model):
     return model(torch.zeros(1, 3, *SIZE), [rtdetr.sample(SIZE)], mode='tensor')
 
 
-def test_parameters(recipe):
+def test_parameters_match_the_published_count(recipe):
     model, published, _, parameters, _ = recipe
     assert recipes.count(model) == parameters
     assert round(parameters / 1e6, 1) == published
@@ -55,7 +55,7 @@ def test_all_but_frozen_stem_and_norms_is_trainable(recipe):
     assert {42_944_620: 42_862_860}.get(parameters, trainable) == trainable
 
 
-def test_multiply_adds(recipe):
+def test_multiply_adds_are_as_documented(recipe):
     """Convolutions, linear layers, matrix products and attention."""
     model, *_, macs = recipe
     assert count_macs(lambda: forward(model)) == macs

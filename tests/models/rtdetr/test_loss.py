@@ -58,7 +58,7 @@ def test_query_of_weight_zero_is_ignored():
     assert not pred.grad[1].any() and pred.grad[0].all()
 
 
-def test_reductions():
+def test_sum_reduction_adds_the_unreduced_losses():
     loss, pred = IoUVarifocalLoss(), logits()
     each = loss(pred, (LABELS, IOUS), reduction_override='none')
     assert each.shape == (5, )

@@ -139,7 +139,7 @@ def test_trains_in_mixed_precision():
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-def test_fewer_tokens_than_queries():
+def test_all_tokens_become_queries_if_there_are_fewer():
     cfg = rtdetr.small(queries=300)
     model = recipes.build(cfg)
     model.train()
@@ -152,7 +152,7 @@ def test_fewer_tokens_than_queries():
 
 
 @pytest.mark.parametrize('counts', [(0, 3), (0, 0)], ids=['one image', 'all images'])
-def test_images_without_objects(counts):
+def test_images_without_objects_have_finite_gradients(counts):
     cfg = rtdetr.small()
     model = rtdetr.build(cfg)
     model.train()

@@ -17,7 +17,7 @@ def clear_cache():
 
 @pytest.fixture
 def module(monkeypatch):
-    """Replace the imported module by one whose kernel is the value of ``cache``."""
+    """Replace the imported module with one whose kernel is the value of ``cache``."""
     class Module:
         calls = []
 

@@ -84,7 +84,7 @@ def test_supported_arguments_match_reference(arguments):
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
 def test_any_shape_matches_reference(batch, members, height, width):
-    if members * min(height, width) > 2:  # norms of two close values consist of rounding
+    if members * min(height, width) > 2:  # norms of two close values consist of rounding errors
         assert_matches_reference(*layer_and_input((batch, 4 * members, height, width)))
 
 
@@ -152,7 +152,7 @@ def test_large_logits_match_reference():
     assert y.isfinite().all() and oracles.relative_error(y, expected) <= max(1e-5, 8 * rounding)
 
 
-def test_unaligned_input():
+def test_unaligned_input_gives_the_same_output():
     layer, x = layer_and_input((2, 8, 8, 8))
     unaligned = torch.empty(x.numel() + 1)[1:].view_as(x).copy_(x.detach())
     assert torch.equal(layer(unaligned), layer(x))
@@ -213,7 +213,7 @@ def test_numba_cache_is_keyed_by_source(tmp_path):
     assert source_digest(str(file)) != first
 
 
-def test_exp2_and_maximum():
+def test_exp2_and_maximum_match_python():
     jit = pytest.importorskip('mmxattn.ops.compiled.jit')
     for x in np.linspace(-126, 126, 1000, dtype=np.float32):
         assert math.isclose(jit.exp2(x), 2.**float(x), rel_tol=3e-7)

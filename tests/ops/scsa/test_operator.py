@@ -50,13 +50,13 @@ def named(layer):
 
 
 @pytest.mark.parametrize('requires_grad', [False, True])
-def test_opcheck(layer, requires_grad):
+def test_operator_passes_opcheck(layer, requires_grad):
     x = torch.randn(2, 8, 9, 10, requires_grad=requires_grad)
     params, *args = layer.requires_grad_(requires_grad).fused_args(x)
     torch.library.opcheck(torch.ops.mmxattn.scsa.default, (x, params, *args))
 
 
-def test_opcheck_backward(layer):
+def test_backward_operator_passes_opcheck(layer):
     x = torch.randn(2, 8, 9, 10)
     params, *args = layer.requires_grad_(False).fused_args(x)
     saved = torch.ops.mmxattn.scsa(x, params, *args)[1]
@@ -96,7 +96,7 @@ def test_flop_count_is_the_reference_forms(layer):
     assert counter.get_total_flops() == 3 * counts[0]
 
 
-def test_vmap(layer):
+def test_vmap_matches_the_reference_form(layer):
     x = torch.randn(3, 2, 8, 9, 10)
     found = torch.vmap(operator(layer), in_dims=(None, 0))(named(layer), x)
     torch.testing.assert_close(found, torch.stack([layer.forward_reference(images) for images in x]))
@@ -117,7 +117,7 @@ def test_func_grad_and_per_example_gradients(layer):
         torch.testing.assert_close(found[0][name], expected[0][name], rtol=1e-3, atol=1e-3)
 
 
-def test_forward_mode_ad(layer):
+def test_forward_mode_ad_matches_the_reference_form(layer):
     x, tangent, params = torch.randn(2, 8, 9, 10), torch.randn(2, 8, 9, 10), named(layer)
     functions = [lambda x, f=f: f(params, x) for f in (operator(layer), reference(layer))]
     for transform in (lambda f: f, torch.vmap):
@@ -139,7 +139,7 @@ def test_second_derivative_raises(layer):
         grad.sum().backward()
 
 
-def test_unneeded_gradients(layer):
+def test_only_required_gradients_are_computed(layer):
     x = torch.randn(1, 8, 9, 10)
     layer(x).sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
@@ -180,7 +180,7 @@ def test_ablations_are_not_fused(arguments):
     lambda x: x.double(), lambda x: x.half(), lambda x: x.contiguous(memory_format=torch.channels_last),
     lambda x: x.to('meta'), lambda x: x[:0]
 ])
-def test_unsupported_inputs(layer, change):
+def test_unsupported_inputs_are_not_fused(layer, change):
     x = torch.randn(2, 8, 9, 10)
     assert is_fused(layer, x) and not is_fused(layer, change(x))
 
@@ -190,7 +190,7 @@ def test_unsupported_inputs(layer, change):
     lambda layer: layer.norm.double(),
     lambda layer: setattr(layer.norm, 'weight', torch.nn.Parameter(torch.ones(8, 2)[:, 0])),
 ])
-def test_unsupported_parameters(layer, change):
+def test_unsupported_parameters_are_not_fused(layer, change):
     change(layer)
     assert not is_fused(layer, torch.randn(1, 8, 5, 5))
 

@@ -8,7 +8,7 @@ and g for the channel. Each gate is gate_scale * sigmoid(logit):
     channel logits   mean over pixels of attention between channels of GroupNorm(1, C)(p)     Eq. 9 to 12
     y                x a c g                                                                  Eq. 13
 
-Memory bandwidth and launches limit the speed, so the kernels are arranged by passes over maps:
+Memory bandwidth and kernel launches limit the speed, so the kernels are organized by passes over maps:
 
     forward_kernels     axis_means_kernel             reads x               row and column means
                         axis_gates_kernel                                   a, c
@@ -22,7 +22,7 @@ Memory bandwidth and launches limit the speed, so the kernels are arranged by pa
                         axis_gates_bwd_kernel                               dL/dmeans
                         input_grad_kernel             reads dL/dy, writes dL/dx
 
-Forward needs its four passes, because p depends on all means and g on all of p. Backward needs its five, because dL/da
+Forward needs all four passes, because p depends on all means and g on all of p. Backward needs all five, because dL/da
 depends on dL/dp, which depends on dL/dg, and dL/dx depends on dL/da. For batches with many channel groups,
 fused_smsa_kernel does the work of the first three kernels in one launch. These identities keep all other tensors small:
 
@@ -32,7 +32,7 @@ fused_smsa_kernel does the work of the first three kernels in one launch. These 
 - The mean over pixels of the attention's output is the attention of the mean values (``attention_kernels``).
 
 Sums are in float32, or float64 for float64 inputs in Triton's interpreter. Kernels are compiled for tile sizes, which
-are powers of two, and not for sizes, so most new image sizes need no compilation.
+are powers of two, rather than for image sizes, so most new image sizes do not require a compilation.
 
 ``launch`` has the entry points, ``config`` the launch geometry, and ``problem`` the limits and the temporary tensors.
 """

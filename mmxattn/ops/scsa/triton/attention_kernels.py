@@ -8,8 +8,8 @@ weights q, k, v per channel (depthwise 1x1 convolutions) and i, j channels:
     logit of g_i = mean over pixels of (P v n)_i = sum_j P_ij v_j m_j, where m_j = mean over pixels of n_j
 
 The last line moves the mean inside, so that a value is one number per channel. As in flash attention, P is never
-stored: forward uses the online softmax and saves ``lse``, and backward recomputes P from it. Scores are multiplied by
-log2(e), so that exp2 can be used.
+stored: forward uses the online softmax and saves the log-sum-exp (``lse``), from which backward recomputes P. Scores
+are multiplied by log2(e), so that exp2 can be used.
 
 Gradients, with u = dL/dlogit and dS_ij = P_ij u_i (v_j m_j - logit_i):
 
@@ -19,8 +19,9 @@ Gradients, with u = dL/dlogit and dS_ij = P_ij u_i (v_j m_j - logit_i):
 D is symmetric, so a program that owns channels i computes both S_ij and S_ji from the same D_ij.
 
 There are two versions of each direction. The dot version multiplies matrices with ``tl.dot``, which needs N >= 16 to be
-worthwhile. The fma version is for smaller N: it first stores n as (N, C) to a scratch buffer, then each thread owns one
-channel i and one of NUM_SLOTS interleaved subsets of the channels j, so that threads exchange data only at the end.
+worthwhile. The fma (fused multiply-add) version is for smaller N: it first stores n as (N, C) to a scratch buffer, then
+each thread owns one channel i and one of NUM_SLOTS interleaved subsets of the channels j, so that threads exchange data
+only at the end.
 """
 import triton
 import triton.language as tl
@@ -343,7 +344,7 @@ def channel_attention_bwd_kernel(pooled_ptr, normed_ptr, pooled_stats_ptr, n_mea
         grad_normed_ptr: Output dL/dn (B, C, N).
         norm_weight_ptr: Weight (C,) of the norm, and its bias.
         q_weight_ptr: Scale of each channel (C,); k and v likewise.
-        grad_norm_weight_ptr: Output (B, C) with stride ``stride_grad_b``; the other parameters' likewise.
+        grad_norm_weight_ptr: Output (B, C) with stride ``stride_grad_b``; likewise for the other parameters.
     """
     wait_for_inputs(USE_PDL)
     image = tl.program_id(0)

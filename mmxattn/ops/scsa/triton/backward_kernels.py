@@ -17,10 +17,10 @@ def gate_grad_sums_kernel(x_ptr, grad_y_ptr, axis_xhat_ptr, channel_logit_ptr, a
                           norm_w_bias_ptr, num_maps, channels, height, width, GATE_SCALE: tl.constexpr,
                           BLOCK_M: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, VEC: tl.constexpr,
                           ACC_DTYPE: tl.constexpr, USE_PDL: tl.constexpr):
-    """Reduce x * dL/dy to what the gates' gradients need. First pass over x and dL/dy.
+    """Reduce x * dL/dy to the sums from which the gates' gradients are computed. First pass over x and dL/dy.
 
     With G = dL/dy: sums over columns of x G c, sums over rows of x G a, and dL/dg = sum of x G a c. The means and gates
-    of rows and columns are computed again, which takes less time than storing them in forward.
+    of rows and columns are recomputed, which takes less time than storing them in forward.
 
     Grid: (cdiv(M, BLOCK_M),)
 
@@ -81,8 +81,8 @@ def axis_logit_grads_kernel(x_ptr, pooled_ptr, pooled_stats_ptr, channel_logit_p
                             USE_PDL: tl.constexpr):
     """Compute dL/dp and the gradients of the row and column logits. Second pass over x.
 
-    A row's gate gets gradients from y, which are g * axis_sum, and from p, which are sums over columns of x c dL/dp of
-    the pixel's window, divided by the window's area; a column's likewise.
+    The gate of a row has a gradient through y, which is g * axis_sum, and one through p, which is the sum over columns
+    of x c dL/dp, divided by the area of a window. The same holds for columns.
 
     Grid: (cdiv(M, BLOCK_M),), where the BLOCK_M maps of a program belong to one image.
 
@@ -242,7 +242,8 @@ def axis_gates_bwd_kernel(axis_mean_ptr, axis_xhat_ptr, axis_std_ptr, grad_axis_
                            mean_dxhat_xhat_w)
     tl.store(grad_conv_bias_ptr + grad_offs + channel, tl.sum(grad_h, 1) + tl.sum(grad_w, 1), mask=mask_c)
 
-    # the convolution: its weights' gradients correlate grad with the means, the means' convolve grad with the weights
+    # convolution: correlating grad with the means gives the gradients of the weights; convolving grad with the weights
+    # gives those of the means
     mean_grad_h, mean_grad_w = tl.zeros([BLOCK_CB, BLOCK_LH], ACC_DTYPE), tl.zeros([BLOCK_CB, BLOCK_LW], ACC_DTYPE)
     for tap in tl.static_range(MAX_KERNEL_SIZE):
         shift, mask_tap = tap - kernel_size // 2, offs_c < tl.where(kernel_size > tap, group_size, 0)

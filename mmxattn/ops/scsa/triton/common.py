@@ -24,20 +24,23 @@ def kernel(fn: Callable) -> Any:
 
 @triton.jit
 def wait_for_inputs(USE_PDL: tl.constexpr):
-    """Wait for the previous kernel: programmatic dependent launch (PDL) starts this one before it ends."""
+    """Wait for the previous kernel.
+
+    Programmatic dependent launch (PDL) starts a kernel before the previous one ends.
+    """
     if USE_PDL:
         gdc_wait()
 
 
 @triton.jit
 def gate(logits, GATE_SCALE: tl.constexpr):
-    """GATE_SCALE * sigmoid(logits)."""
+    """Return GATE_SCALE * sigmoid(logits)."""
     return GATE_SCALE / (1 + tl.exp(-logits))
 
 
 @triton.jit
 def map_block(num_maps, width, BLOCK_M: tl.constexpr, VEC: tl.constexpr):
-    """Return the maps of this program, their mask, and the width, rewritten to show Triton that VEC divides it."""
+    """Return the maps of this program, their mask, and the width as an explicit multiple of VEC, for Triton."""
     offs_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     return offs_m, offs_m < num_maps, width // VEC * VEC
 

@@ -68,10 +68,11 @@ class LaunchConfig:
 
     Attributes:
         sizes: Scalar arguments of the kernels, by name.
-        saved: Elements of each tensor that forward saves for backward, by argument name.
-        workspace: Elements of each temporary tensor of the forward pass, by argument name.
-        workspace_bwd: Elements of each temporary tensor of the backward pass, by argument name.
-        param_grads: Elements of each gradient of an image's parameters, by argument name, in the parameters' order.
+        saved: Number of elements of each tensor that forward saves for backward, by argument name.
+        workspace: Number of elements of each temporary tensor of the forward pass, by argument name.
+        workspace_bwd: Number of elements of each temporary tensor of the backward pass, by argument name.
+        param_grads: Number of elements of each parameter gradient of one image, by argument name, in the order of the
+            parameters.
         forward: Kernels of the forward pass, in order.
         backward: Kernels of the backward pass, in order. The last one computes the gradient of the input.
     """
@@ -206,7 +207,7 @@ def scalar_arguments(p: Problem, num_parts: int, stride_grad_b: int) -> dict[str
 
 
 def vector_width(p: Problem) -> int:
-    """Return how many pixels a thread can load at once: rows start at multiples of it."""
+    """Return the number of pixels that a thread can load at once; rows start at multiples of it."""
     return math.gcd(p.width, 4)
 
 

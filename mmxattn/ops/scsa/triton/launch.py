@@ -1,4 +1,4 @@
-"""Entry points of SCSA's Triton kernels: tensors in, tensors out."""
+"""Entry points of SCSA's Triton kernels, which take and return tensors."""
 import functools
 import itertools
 import operator
@@ -18,7 +18,7 @@ MIN_CAPABILITY = (8, 0)  # compute capability: Ampere
 MIN_PDL_CAPABILITY = (9, 0)  # programmatic dependent launch: Hopper
 MIN_TRITON = (3, 6)  # compiled kernels take all arguments by position, constants included
 INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-NUM_STAGES = 1  # no software pipelining: copying tiles to shared memory ahead costs more than it saves
+NUM_STAGES = 1  # no software pipelining: prefetching tiles to shared memory costs more than it saves
 
 PARAM_ARGS = [
     *(f'conv_w{i}_ptr' for i in range(NUM_CONVS)), *(f'conv_b{i}_ptr' for i in range(NUM_CONVS)), 'norm_h_weight_ptr',
@@ -106,7 +106,7 @@ def backward(grad: Tensor, x: Tensor, saved: Tensor, params: Sequence[Tensor], w
 
 
 class Layout:
-    """Several tensors in one allocation, because an allocation takes as long as a launch.
+    """Layout of several tensors in one allocation. Separate allocations would each take as long as a launch.
 
     Attributes:
         offsets: Index of the first element of each tensor, by argument name.
@@ -128,7 +128,7 @@ class Layout:
 
 
 class Launch:
-    """A kernel with everything but its tensors, which a call selects from a dict by the names of the arguments.
+    """A kernel with all arguments except its tensors, which a call selects from a dict by argument name.
 
     ``kernel[grid](...)`` looks up the compiled kernel in every call, which takes longer than the launch. A ``Launch``
     looks it up once: its dtypes and device are fixed, and the kernels specialize on nothing else.
@@ -189,7 +189,7 @@ def _plan(shape: torch.Size, dtype: torch.dtype, param_dtype: torch.dtype, devic
 
 
 def _launches(config: LaunchConfig, constants: dict[str, Any]) -> tuple[list[Launch], list[Launch]]:
-    import triton.language as tl  # here, because only PyTorch with CUDA comes with Triton
+    import triton.language as tl  # imported here because only CUDA builds of PyTorch include Triton
 
     from . import attention_kernels, backward_kernels, forward_kernels
     kernels = vars(forward_kernels) | vars(attention_kernels) | vars(backward_kernels)
@@ -217,7 +217,7 @@ def _run(launches: Sequence[Launch], tensors: dict[str, Tensor], buffers: Sequen
 
 
 def _named(params: Sequence[Tensor], num_groups: int) -> dict[str, Tensor]:
-    """Name the parameters. Arguments of groups that do not exist get a tensor that is not read."""
+    """Map argument names to parameters. Arguments of groups that do not exist get a tensor that is not read."""
     if num_groups < NUM_CONVS:
         weights, biases = params[:num_groups], params[num_groups:2 * num_groups]
         unused = [weights[0]] * (NUM_CONVS - num_groups)
@@ -237,7 +237,7 @@ def _device_is_supported(device: torch.device) -> bool:
 
 
 def _current_device(device: torch.device) -> AbstractContextManager:
-    """Make a GPU the current one, on which Triton launches."""
+    """Return a context in which ``device`` is the current GPU, on which Triton launches kernels."""
     if device.type != 'cuda' or device.index == torch.cuda.current_device():
         return nullcontext()
     return torch.cuda.device(device)

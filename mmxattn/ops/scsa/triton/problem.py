@@ -6,7 +6,7 @@ __all__ = ['NUM_CONVS', 'Problem', 'cdiv', 'next_power_of_2', 'param_grads', 'sa
 
 NUM_CONVS = 4  # convolutions that a kernel has arguments for
 
-# Limits of what fits in a grid or in the registers of a program.
+# Limits imposed by the size of a grid and the registers of a program.
 MAX_BATCH = 2**16 - 1  # second dimension of a grid
 MAX_CHANNELS = 2**12
 MAX_WIDTH = 2048
@@ -70,12 +70,12 @@ def within_limits(shape: tuple[int, ...], window: tuple[int, int], kernel_sizes:
             and width <= MAX_WIDTH and len(kernel_sizes) <= NUM_CONVS and max(kernel_sizes) <= MAX_KERNEL_SIZE
             and next_power_of_2(group_size) * next_power_of_2(max(height, width)) <= MAX_GROUP
             and window_row <= MAX_WINDOW_ROW
-            # offsets into all tensors but the maps are 32-bit; this bounds the largest of these tensors
+            # offsets into all tensors except the maps are 32-bit; this bounds the largest of these tensors
             and 16 * num_maps * (height + width) + 2 * num_maps * height * width < 2**31)
 
 
 def saved_tensors(p: Problem) -> dict[str, int]:
-    """Return the elements of each tensor saved for backward. None is as large as the map."""
+    """Return the number of elements of each tensor saved for backward. None of them is as large as the map."""
     return dict(
         axis_xhat_ptr=p.num_maps * (p.height + p.width),
         pooled_ptr=p.num_maps * p.num_pixels,
@@ -87,7 +87,7 @@ def saved_tensors(p: Problem) -> dict[str, int]:
 
 
 def workspace_tensors(p: Problem, num_parts: int, use_dot: bool) -> dict[str, int]:
-    """Return the elements of each temporary tensor of the forward pass."""
+    """Return the number of elements of each temporary tensor of the forward pass."""
     axis = p.num_maps * (p.height + p.width)
     return dict(
         normed_ptr=0 if use_dot else p.num_maps * (p.num_pixels + 1),
@@ -97,7 +97,7 @@ def workspace_tensors(p: Problem, num_parts: int, use_dot: bool) -> dict[str, in
 
 
 def workspace_bwd_tensors(p: Problem, use_dot: bool) -> dict[str, int]:
-    """Return the elements of each temporary tensor of the backward pass."""
+    """Return the number of elements of each temporary tensor of the backward pass."""
     axis = p.num_maps * (p.height + p.width)
     return dict(
         normed_ptr=0 if use_dot else p.num_maps * (p.num_pixels + 1),
@@ -112,7 +112,7 @@ def workspace_bwd_tensors(p: Problem, use_dot: bool) -> dict[str, int]:
 
 
 def param_grads(p: Problem) -> dict[str, int]:
-    """Return the elements of each gradient of the parameters, in their order."""
+    """Return the number of elements of each parameter gradient, in the order of the parameters."""
     names = ('conv_bias', 'norm_h_weight', 'norm_h_bias', 'norm_w_weight', 'norm_w_bias', 'norm_weight', 'norm_bias',
              'q', 'k', 'v')
     return dict(grad_conv_weight_ptr=p.group_size * sum(p.kernel_sizes),
