@@ -57,6 +57,9 @@ def check_pair(layer: nn.Module, low: Tensor, high: Tensor, channels: int | None
         return
     check_map(layer, low, channels, 'low')
     check_map(layer, high, channels if high_channels is None else high_channels, 'high')
+    if low.shape[0] != high.shape[0]:
+        raise ValueError(f'{type(layer).__name__}: low and high must have the same batch size, got {low.shape[0]} and '
+                         f'{high.shape[0]}. Pass maps of the same images.')
     if low.shape[2] < high.shape[2] or low.shape[3] < high.shape[3]:
         raise ValueError(f'{type(layer).__name__}: low must be at least as large as high, got sizes '
                          f'{tuple(low.shape[2:])} and {tuple(high.shape[2:])}. Pass the finer map first.')

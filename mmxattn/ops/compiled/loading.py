@@ -33,5 +33,5 @@ def load_kernel(module: str) -> Any:
         return None
     try:
         return compile_kernel(cache=True)
-    except RuntimeError:  # no writable cache directory
+    except (RuntimeError, EOFError):  # no writable cache directory, or a truncated cache file
         return compile_kernel(cache=False)

@@ -60,7 +60,7 @@ def is_supported(x: Tensor, params: Sequence[Any], window: tuple[int, int], *arg
     tensors = (x, *params)
     if not all(type(t) in (Tensor, nn.Parameter) and t.device == x.device and t.is_contiguous() for t in tensors):
         return False
-    if any(p.dtype != params[0].dtype for p in params) or not is_compiling() and any(map(_has_tangent, tensors)):
+    if any(p.dtype != params[0].dtype for p in params) or any(map(_has_tangent, tensors)):
         return False
     if x.is_cuda:
         return triton.is_supported(x, params, window, kernel_sizes(params))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...utils.torch_compat import is_compiling
-from ..compiled import load_kernel, parallel
+from ..compiled import load_kernel, openmp_function, parallel
 from .gate_gradients import axis_logits_backward, channel_logits_backward
 from .kernel_args import Int, KernelArgs, Stage
 from .params import kernel_sizes, split_params
@@ -15,7 +15,7 @@ from .params import kernel_sizes, split_params
 __all__ = ['backward', 'forward', 'is_supported', 'saved_numel']
 
 KERNEL = 'mmxattn.ops.scsa.cpu_kernels'
-NUMBA_IS_INSTALLED = find_spec('numba') is not None
+CAN_LOAD_KERNEL = find_spec('numba') is not None and openmp_function('GOMP_parallel') is not None
 MIN_ELEMENTS_PER_THREAD = 2**15  # as in PyTorch's operators
 MIN_GROUPS_PER_THREAD = 4  # keeps the load balanced if the number of groups is not a multiple of the number of threads
 BLOCK = 2**19  # elements of a map that backward processes at a time per thread: 2 MiB
@@ -38,7 +38,7 @@ def is_supported(x: Tensor, params: Sequence[Tensor], window: tuple[int, int]) -
 
 def _kernel_is_available() -> bool:
     if is_compiling():  # torch.compile cannot trace the loading
-        return NUMBA_IS_INSTALLED
+        return CAN_LOAD_KERNEL
     return load_kernel(KERNEL) is not None
 
 

@@ -127,6 +127,8 @@ def test_forward_mode_ad_matches_the_reference_form(layer):
         found, expected = (torch.func.jvp(transform(f), *inputs)[1] for f in functions)
         torch.testing.assert_close(found, expected)
     expected = torch.func.jvp(functions[1], (x, ), (tangent, ))[1]
+    compiled = torch.compile(lambda x, t: torch.func.jvp(layer, (x, ), (t, ))[1], backend='aot_eager')
+    torch.testing.assert_close(compiled(x, tangent), expected)
     with forward_ad.dual_level():
         dual = layer(forward_ad.make_dual(x, tangent))
         torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, expected)
