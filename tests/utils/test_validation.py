@@ -27,7 +27,8 @@ def x(*shape):
      'got shapes [(2, 16, 4, 4), (2, 8, 4, 4)].'),
     (lambda: check_maps(Layer(), [x(8, 4, 4)], [8]), 'got shapes [(8, 4, 4)].'),
     (lambda: check_pair(Layer(), x(2, 8, 4, 4), x(2, 4, 4, 4), 8), 'Layer: high must have shape (B, 8, H, W)'),
-    (lambda: check_pair(Layer(), x(2, 8, 4, 4), x(1, 8, 4, 4)), 'low and high must have the same batch size, got 2 and 1'),
+    (lambda: check_pair(Layer(), x(2, 8, 4, 4), x(1, 8, 4, 4)),
+     'Layer: low and high must have the same batch size, got 2 and 1'),
     (lambda: check_pair(Layer(), x(2, 8, 4, 4), x(2, 8, 4, 8)),
      'Layer: low must be at least as large as high, got sizes (4, 4) and (4, 8). Pass the finer map first.'),
 ])
