@@ -145,7 +145,7 @@ class Comparison:
 def short_names(comparison: Comparison) -> list[str]:
     """Return a short name for each recipe: the words of its name that not all recipes share.
 
-    A baseline without words of its own is called 'baseline'. Full names are returned where short ones are ambiguous.
+    If the baseline has no such words, it is called 'baseline'. Full names are returned if short ones are ambiguous.
     """
     names = [recipe.name for recipe in comparison.recipes]
     words = [name.split('_') for name in names]

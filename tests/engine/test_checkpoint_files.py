@@ -74,14 +74,6 @@ def test_a_complete_checkpoint_exists_at_every_moment(tmp_path, monkeypatch):
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """The folder of a run of three epochs."""
-    folder = tmp_path_factory.mktemp('trained')
-    train(resumable_config(folder))
-    return folder
-
-
 @pytest.fixture
 def run(trained, tmp_path):
     """A copy of ``trained``: ``last_checkpoint`` points to the original folder, and epoch_1 is the newest file."""

@@ -17,14 +17,6 @@ ROOT = Path(__file__).parents[2]
 RESUME = 'mmxattn.engine.resume'
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """The folder of a run of three epochs."""
-    folder = tmp_path_factory.mktemp('trained')
-    train(resumable_config(folder))
-    return folder
-
-
 @pytest.fixture
 def run(trained, tmp_path):
     folder = tmp_path / 'run'
